@@ -1,0 +1,128 @@
+package poller
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tick is the resolution of timers.
+const Tick = 100 * time.Millisecond
+
+const slots = 512 // one turn of the wheel: 51.2 s; longer timers stay for several turns
+
+// Timer is a coarse deadline, to be embedded in what it is for. It costs
+// nothing while it isn't set, two pointers and a tick number while it is. The
+// zero value is ready to use. A Timer belongs to one loop.
+type Timer struct {
+	prev, next *Timer // nil when not set
+	at         uint64 // tick at which it is due
+	fn         func()
+}
+
+// Pending reports whether the timer is set.
+func (t *Timer) Pending() bool { return t.next != nil }
+
+// wheel is a hashed timing wheel (Varghese and Lauck, 1987): setting and
+// clearing a timer take constant time, and a tick touches only one slot. Its
+// timerfd runs only while a timer is set, so an idle process sleeps.
+type wheel struct {
+	fd    int
+	now   uint64 // ticks passed while running
+	count int
+	slot  [slots]Timer // heads of circular lists
+}
+
+func (w *wheel) open() error {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("poller: timerfd: %w", err)
+	}
+	w.fd = fd
+	for i := range w.slot {
+		h := &w.slot[i]
+		h.prev, h.next = h, h
+	}
+	return nil
+}
+
+func (w *wheel) close() { unix.Close(w.fd) }
+
+func (w *wheel) arm(every time.Duration) {
+	ts := unix.NsecToTimespec(int64(every))
+	unix.TimerfdSettime(w.fd, 0, &unix.ItimerSpec{Interval: ts, Value: ts}, nil)
+}
+
+func (w *wheel) set(t *Timer, after time.Duration, fn func()) {
+	if t.Pending() {
+		w.clear(t)
+	}
+	ticks := max(1, uint64((after+Tick-1)/Tick))
+	t.at, t.fn = w.now+ticks, fn
+	h := &w.slot[t.at%slots]
+	t.prev, t.next = h.prev, h
+	h.prev.next, h.prev = t, t
+	if w.count++; w.count == 1 {
+		w.arm(Tick)
+	}
+}
+
+func (w *wheel) clear(t *Timer) {
+	if !t.Pending() {
+		return
+	}
+	t.prev.next, t.next.prev = t.next, t.prev
+	t.prev, t.next, t.fn = nil, nil, nil
+	if w.count--; w.count == 0 {
+		w.arm(0)
+	}
+}
+
+// advance moves the wheel on by n ticks and runs what becomes due.
+func (w *wheel) advance(n uint64) {
+	for ; n > 0 && w.count > 0; n-- {
+		w.now++
+		h := &w.slot[w.now%slots]
+		if h.next == h {
+			continue
+		}
+		// Due timers are taken out first: what they do may set or clear others.
+		var due Timer
+		due.prev, due.next = &due, &due
+		for t := h.next; t != h; {
+			next := t.next
+			if t.at <= w.now {
+				t.prev.next, t.next.prev = t.next, t.prev
+				t.prev, t.next = due.prev, &due
+				due.prev.next, due.prev = t, t
+			}
+			t = next
+		}
+		for due.next != &due {
+			t := due.next
+			fn := t.fn
+			w.clear(t)
+			fn()
+		}
+	}
+}
+
+// SetTimer has fn called on the loop once, after the given time rounded up to
+// whole ticks, at most one tick late while the loop isn't busy. It replaces
+// what t was set to.
+func (l *Loop) SetTimer(t *Timer, after time.Duration, fn func()) { l.wheel.set(t, after, fn) }
+
+// ClearTimer unsets t, if it is set.
+func (l *Loop) ClearTimer(t *Timer) { l.wheel.clear(t) }
+
+func (l *Loop) onTick(ev Events) {
+	if ev == Stopped {
+		return
+	}
+	var buf [8]byte
+	if n, err := unix.Read(l.wheel.fd, buf[:]); n == 8 && err == nil {
+		l.wheel.advance(binary.NativeEndian.Uint64(buf[:]))
+	}
+}
