@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+)
+
+// acceptGUID is what a server appends to the key (RFC 6455 section 1.3).
+const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// ClientHandshake is the client's side of the opening handshake. Key is its 16
+// random bytes; the same key may serve many connections of a load test.
+type ClientHandshake struct {
+	Host     string // as in the Host field
+	Target   string // path and query
+	Origin   string // may be empty
+	Protocol string // subprotocols to offer; may be empty
+	Key      [16]byte
+}
+
+// AppendRequest appends the request's bytes.
+func (c *ClientHandshake) AppendRequest(dst []byte) []byte {
+	dst = fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+		c.Target, c.Host, base64.StdEncoding.EncodeToString(c.Key[:]))
+	if c.Origin != "" {
+		dst = fmt.Appendf(dst, "Origin: %s\r\n", c.Origin)
+	}
+	if c.Protocol != "" {
+		dst = fmt.Appendf(dst, "Sec-WebSocket-Protocol: %s\r\n", c.Protocol)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// CheckResponse looks for a whole response at the start of p and returns its
+// length in bytes, or zero if more has to come; frames may follow it. The
+// error says what the server answered instead of accepting.
+func (c *ClientHandshake) CheckResponse(p []byte) (int, error) {
+	end := bytes.Index(p, []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(p) >= MaxHead {
+			return 0, fmt.Errorf("handshake: the server's answer exceeds %d bytes", MaxHead)
+		}
+		return 0, nil
+	}
+	line, rest, _ := bytes.Cut(p[:end+2], []byte("\r\n"))
+	if !bytes.HasPrefix(line, []byte("HTTP/1.1 101 ")) && string(line) != "HTTP/1.1 101" {
+		return 0, fmt.Errorf("handshake: the server answered %q", line)
+	}
+	sum := sha1.Sum([]byte(base64.StdEncoding.EncodeToString(c.Key[:]) + acceptGUID))
+	want := base64.StdEncoding.EncodeToString(sum[:])
+	var upgrade, connection, accept bool
+	for len(rest) > 0 {
+		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.Trim(value, " \t")
+		switch {
+		case equalFold(name, "Upgrade"):
+			upgrade = equalFold(value, "websocket")
+		case equalFold(name, "Connection"):
+			connection = connection || hasToken(value, "upgrade")
+		case equalFold(name, "Sec-WebSocket-Accept"):
+			accept = string(value) == want
+		}
+	}
+	if !upgrade || !connection || !accept {
+		return 0, fmt.Errorf("handshake: the server's 101 has no right Upgrade, Connection or Sec-WebSocket-Accept field")
+	}
+	return end + 4, nil
+}

@@ -1,0 +1,245 @@
+package wire
+
+import (
+	"github.com/gobwas/ws"
+	"github.com/valyala/bytebufferpool"
+)
+
+// keepBuffer is the capacity in bytes above which a message buffer isn't kept
+// for reuse, so that a few big messages don't become the size of all buffers.
+const keepBuffer = 64 << 10
+
+var messageBuffers bytebufferpool.Pool
+
+// Message is a whole message or control frame, unmasked.
+type Message struct {
+	Op      OpCode // OpText, OpBinary, OpClose, OpPing or OpPong; 0 for none
+	Payload []byte // valid until the Decoder or the buffer it lies in is used again
+}
+
+// Rules say which peer a Decoder listens to and what it puts up with.
+type Rules struct {
+	// Client is set on a client: frames come from a server, unmasked.
+	Client bool
+	// MaxMessage is the largest message in bytes, all its fragments together.
+	MaxMessage int
+}
+
+// Decoder turns the bytes of one connection into messages. It resumes at any
+// byte. The zero value is ready to use; a Decoder that has Settled is as good
+// as a new one, so idle connections need not hold any.
+//
+// A frame that is whole in the input is unmasked and returned in place. Only
+// what is cut off is copied, and memory grows with what has arrived, never
+// with what a header declares. Bad text is noticed at its first bad byte.
+type Decoder struct {
+	head  [maxHeader]byte // of a header that is cut off
+	nhead uint8
+
+	inside bool // in the payload of frame h, of which pos bytes have been seen
+	h      ws.Header
+	pos    int64
+
+	ctl  [maxControl]byte // payload of a control frame that is cut off
+	nctl uint8
+
+	// The data message being put together: op is zero between messages.
+	op    OpCode
+	msg   *bytebufferpool.ByteBuffer
+	valid int  // bytes of msg known to be valid UTF-8
+	spent bool // msg was returned and has to be let go
+}
+
+// Settle lets go of the message last returned and reports whether the Decoder
+// holds nothing: no frame and no message is in the middle.
+func (d *Decoder) Settle() bool {
+	if d.spent {
+		d.spent = false
+		putMessage(d.msg)
+		d.msg = nil
+	}
+	return d.nhead == 0 && !d.inside && d.op == 0
+}
+
+// Reset lets go of everything, for a connection that has ended.
+func (d *Decoder) Reset() {
+	if d.msg != nil {
+		putMessage(d.msg)
+	}
+	*d = Decoder{}
+}
+
+// Next takes bytes from p up to the end of the next message or control frame
+// and returns that with the number of bytes taken. A message with Op zero
+// means that all of p is used up and more is needed. p is modified.
+//
+// The error is a *ProtocolError; the connection can't be read any further
+// then.
+func (d *Decoder) Next(p []byte, r *Rules) (Message, int, error) {
+	if d.spent {
+		d.Settle()
+	}
+	n := 0
+	for {
+		if !d.inside {
+			used, err := d.header(p[n:], r)
+			n += used
+			if err != nil || !d.inside {
+				return Message{}, n, err
+			}
+		}
+		m, used, err := d.payload(p[n:])
+		n += used
+		if err != nil || m.Op != 0 || d.inside {
+			return m, n, err
+		}
+	}
+}
+
+// header reads a frame's header and checks it. d.inside tells whether it was
+// all there.
+func (d *Decoder) header(p []byte, r *Rules) (used int, err error) {
+	var size int
+	if d.nhead == 0 {
+		d.h, size, err = parseHeader(p)
+		used = size
+	} else {
+		used = copy(d.head[d.nhead:], p)
+		d.h, size, err = parseHeader(d.head[:int(d.nhead)+used])
+		if size > 0 {
+			used = size - int(d.nhead)
+		}
+	}
+	if err != nil {
+		return used, err
+	}
+	if size == 0 {
+		if d.nhead == 0 {
+			used = copy(d.head[:], p)
+		}
+		d.nhead += uint8(used)
+		return used, d.checkEarly(r)
+	}
+	if err := d.check(d.h, r); err != nil {
+		return used, err
+	}
+	d.nhead = 0
+	d.inside = true
+	d.pos = 0
+	if !d.h.OpCode.IsControl() {
+		if d.op == 0 {
+			d.op = d.h.OpCode
+		}
+	} else {
+		d.nctl = 0
+	}
+	return used, nil
+}
+
+// checkEarly fails a header that is still cut off but whose first two bytes
+// already break a rule.
+func (d *Decoder) checkEarly(r *Rules) error {
+	if d.nhead < 2 {
+		return nil
+	}
+	return d.check(ws.Header{
+		Fin:    d.head[0]&bitFin != 0,
+		Rsv:    d.head[0] & maskRSV >> 4,
+		OpCode: OpCode(d.head[0] & maskOp),
+		Masked: d.head[1]&bitMask != 0,
+		Length: int64(d.head[1] & maskLen),
+	}, r)
+}
+
+func (d *Decoder) check(h ws.Header, r *Rules) error {
+	state := ws.StateServerSide
+	if r.Client {
+		state = ws.StateClientSide
+	}
+	if d.op != 0 {
+		state = state.Set(ws.StateFragmented)
+	}
+	if err := ws.CheckHeader(h, state); err != nil {
+		return &ProtocolError{CloseProtocolError, err.Error()}
+	}
+	if !h.OpCode.IsControl() {
+		have := 0
+		if d.msg != nil {
+			have = len(d.msg.B)
+		}
+		if h.Length > int64(r.MaxMessage-have) {
+			return errTooBig
+		}
+	}
+	return nil
+}
+
+// payload reads what is there of the current frame's payload.
+func (d *Decoder) payload(p []byte) (Message, int, error) {
+	left := d.h.Length - d.pos
+	whole := int64(len(p)) >= left
+	if whole {
+		p = p[:left]
+	}
+	if d.h.Masked {
+		ws.Cipher(p, d.h.Mask, int(d.pos&3))
+	}
+	d.pos += int64(len(p))
+	if whole {
+		d.inside = false
+	}
+	if d.h.OpCode.IsControl() {
+		m := d.control(p, whole)
+		return m, len(p), nil
+	}
+	m, err := d.data(p, whole && d.h.Fin)
+	return m, len(p), err
+}
+
+func (d *Decoder) control(p []byte, whole bool) Message {
+	if whole && d.nctl == 0 {
+		return Message{d.h.OpCode, p}
+	}
+	d.nctl += uint8(copy(d.ctl[d.nctl:], p))
+	if !whole {
+		return Message{}
+	}
+	return Message{d.h.OpCode, d.ctl[:d.nctl]}
+}
+
+// data adds p to the message; last is set when the message ends with it.
+func (d *Decoder) data(p []byte, last bool) (Message, error) {
+	op := d.op
+	if d.msg == nil && last { // all in one piece: no copy
+		d.op = 0
+		if op == OpText {
+			if _, ok := checkUTF8(p, 0, true); !ok {
+				return Message{}, errBadUTF8
+			}
+		}
+		return Message{op, p}, nil
+	}
+	if d.msg == nil {
+		d.msg = messageBuffers.Get()
+		d.valid = 0
+	}
+	d.msg.B = append(d.msg.B, p...)
+	if op == OpText {
+		var ok bool
+		if d.valid, ok = checkUTF8(d.msg.B, d.valid, last); !ok {
+			return Message{}, errBadUTF8
+		}
+	}
+	if !last {
+		return Message{}, nil
+	}
+	d.op = 0
+	d.spent = true
+	return Message{op, d.msg.B}, nil
+}
+
+func putMessage(b *bytebufferpool.ByteBuffer) {
+	if cap(b.B) <= keepBuffer {
+		messageBuffers.Put(b)
+	}
+}

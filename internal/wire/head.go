@@ -1,0 +1,204 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// Limits on a request's head.
+const (
+	MaxHead   = 16 << 10 // bytes, from the request line to the empty line
+	maxFields = 128
+)
+
+// Refusal is an answer other than 101 to a request: an HTTP status and a line
+// of text that says why.
+type Refusal struct {
+	Status int
+	Reason string
+	// Header holds further response header lines, each ended by CRLF.
+	Header string
+}
+
+func (e *Refusal) Error() string { return fmt.Sprintf("%d: %s", e.Status, e.Reason) }
+
+// AppendRefusal appends the whole HTTP response. The connection has to be
+// closed after it.
+func AppendRefusal(dst []byte, e *Refusal) []byte {
+	return fmt.Appendf(dst, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n%sConnection: close\r\nContent-Length: %d\r\n\r\n%s\n",
+		e.Status, http.StatusText(e.Status), e.Header, len(e.Reason)+1, e.Reason)
+}
+
+func badRequest(reason string) *Refusal {
+	return &Refusal{Status: http.StatusBadRequest, Reason: reason}
+}
+
+var (
+	errHeadTooBig   = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: fmt.Sprintf("the request's head exceeds %d bytes", MaxHead)}
+	errManyFields   = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: fmt.Sprintf("the request has more than %d header fields", maxFields)}
+	errRequestLine  = badRequest("malformed request line")
+	errField        = badRequest("malformed header field")
+	errControlBytes = badRequest("control characters in the request's head")
+)
+
+// Field is one header field, as it was sent.
+type Field struct{ Name, Value []byte }
+
+// Head is the head of an HTTP/1.1 request (RFC 9112 sections 2 to 5). All of it
+// points into the bytes it was parsed from.
+type Head struct {
+	Raw    []byte // through the empty line
+	Method []byte
+	Target []byte
+	Proto  []byte
+	Fields []Field
+}
+
+// Parse looks for a whole head at the start of p and returns its length in
+// bytes, or zero if more has to come. from is how much of p earlier calls have
+// seen: a peer that sends a byte at a time doesn't make each call read it all
+// again. It is strict where being lenient lets two servers read one request
+// differently: CRLF ends lines, names are tokens, nothing is folded, no control
+// characters. The error is a *Refusal.
+func (h *Head) Parse(p []byte, from int) (int, error) {
+	limit := p[:min(len(p), MaxHead)]
+	end := bytes.Index(limit[max(0, min(from, len(limit))-3):], []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(p) >= MaxHead {
+			return 0, errHeadTooBig
+		}
+		return 0, nil
+	}
+	end += max(0, min(from, len(limit))-3) + 4
+	h.Raw = p[:end]
+	h.Fields = h.Fields[:0]
+
+	line, rest, _ := bytes.Cut(h.Raw[:end-2], []byte("\r\n"))
+	if hasControl(line) {
+		return 0, errControlBytes
+	}
+	var ok bool
+	if h.Method, line, ok = bytes.Cut(line, []byte(" ")); !ok || !isToken(h.Method) {
+		return 0, errRequestLine
+	}
+	if h.Target, h.Proto, ok = bytes.Cut(line, []byte(" ")); !ok || len(h.Target) == 0 || bytes.IndexByte(h.Proto, ' ') >= 0 || !bytes.HasPrefix(h.Proto, []byte("HTTP/")) {
+		return 0, errRequestLine
+	}
+	for len(rest) > 0 {
+		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !isToken(name) {
+			return 0, errField
+		}
+		if hasControl(value) {
+			return 0, errControlBytes
+		}
+		if len(h.Fields) == maxFields {
+			return 0, errManyFields
+		}
+		h.Fields = append(h.Fields, Field{name, bytes.Trim(value, " \t")})
+	}
+	return end, nil
+}
+
+// Get returns the first value of the named field, nil if there is none.
+func (h *Head) Get(name string) []byte {
+	for i := range h.Fields {
+		if equalFold(h.Fields[i].Name, name) {
+			return h.Fields[i].Value
+		}
+	}
+	return nil
+}
+
+func (h *Head) count(name string) (n int) {
+	for i := range h.Fields {
+		if equalFold(h.Fields[i].Name, name) {
+			n++
+		}
+	}
+	return n
+}
+
+// IsUpgrade reports whether the request asks for WebSocket, in whatever way:
+// everything else is for an ordinary HTTP server.
+func (h *Head) IsUpgrade() bool {
+	for i := range h.Fields {
+		if equalFold(h.Fields[i].Name, "Upgrade") && hasToken(h.Fields[i].Value, "websocket") {
+			return true
+		}
+	}
+	return false
+}
+
+// Path returns the target's path, still percent-encoded, without the query.
+func (h *Head) Path() []byte {
+	path, _, _ := bytes.Cut(h.Target, []byte("?"))
+	return path
+}
+
+// Query returns the target's query, still encoded, without the question mark.
+func (h *Head) Query() []byte {
+	_, query, _ := bytes.Cut(h.Target, []byte("?"))
+	return query
+}
+
+// AsRefusal returns err as a Refusal; an error of another kind becomes a 500
+// that doesn't tell what went wrong inside.
+func AsRefusal(err error) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return &Refusal{Status: http.StatusInternalServerError, Reason: "the server could not accept the connection"}
+}
+
+// isToken reports whether b is a token (RFC 9110 section 5.6.2).
+func isToken(b []byte) bool {
+	for _, c := range b {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0:
+		default:
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+func hasControl(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// hasToken reports whether a comma-separated list holds token.
+func hasToken(list []byte, token string) bool {
+	for len(list) > 0 {
+		var item []byte
+		item, list, _ = bytes.Cut(list, []byte(","))
+		if equalFold(bytes.Trim(item, " \t"), token) {
+			return true
+		}
+	}
+	return false
+}
+
+// equalFold compares ASCII letters without regard to case.
+func equalFold(b []byte, s string) bool {
+	if len(b) != len(s) {
+		return false
+	}
+	for i := range b {
+		x, y := b[i], s[i]
+		if x != y && (x|0x20 != y|0x20 || x|0x20 < 'a' || x|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
