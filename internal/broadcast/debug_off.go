@@ -1,0 +1,5 @@
+//go:build !hubbubdebug
+
+package broadcast
+
+const debug = false

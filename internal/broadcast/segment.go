@@ -1,0 +1,161 @@
+package broadcast
+
+import (
+	"runtime"
+	"sync"
+)
+
+// Sink is a subscriber's way out.
+type Sink interface {
+	// Deliver takes a batch: it writes the bytes, or keeps what can't be
+	// written by retaining frames. It must not block. It returns the number of
+	// bytes written at once. A Sink with several subscriptions may be called by
+	// several workers at a time.
+	Deliver(b *Batch) (written int)
+}
+
+// Subscription joins a Sink to a topic, once. It is meant to be embedded in what
+// implements Sink, and must not be copied.
+type Subscription struct {
+	sink Sink
+	seg  *segment // guarded by the topic's lock
+
+	// Owned by the worker that holds the segment.
+	index int32 // among the segment's members
+	skip  int32 // frames of the batch under way that came before it joined
+}
+
+type entryKind uint8
+
+const (
+	publish entryKind = iota
+	join
+	leave
+)
+
+// entry is a letter in a segment's mailbox.
+type entry struct {
+	kind  entryKind
+	frame *Frame
+	sub   *Subscription
+}
+
+// segment is a part of a topic's subscribers. It is an actor: members are
+// touched only by the worker that holds it, and everything that happens to
+// them comes through the mailbox, in order. So serving them takes no lock, a
+// subscription begins and ends at an exact point of the stream, and each
+// subscriber gets the topic's messages in their order.
+type segment struct {
+	topic *Topic
+	size  int // members, with the joins and leaves that wait; guarded by the topic's lock
+
+	mu     sync.Mutex // orders posting against taking
+	box    []entry
+	queued bool // in the run queue, or held by a worker that will look again
+
+	// Owned by the worker that holds the segment.
+	members []*Subscription
+}
+
+// post puts e into the mailbox and reports whether the segment has to be put
+// into the run queue.
+func (s *segment) post(e entry) bool {
+	s.mu.Lock()
+	s.box = append(s.box, e)
+	enqueue := !s.queued
+	s.queued = true
+	s.mu.Unlock()
+	return enqueue
+}
+
+// yieldEvery is the number of writes after which a worker lets others run: the
+// system calls hold the processor, and an event loop that has become runnable
+// may wait for it.
+const yieldEvery = 64
+
+// idleBox is the capacity of a mailbox, in entries, that an idle segment may keep.
+const idleBox = 32
+
+// worker serves segments. It owns the batch it is building.
+type worker struct {
+	hub     *Hub
+	batch   Batch
+	tail    Batch // the part of batch for a member that joined in its middle
+	entries []entry
+}
+
+// serve empties s's mailbox once and reports whether it has filled again.
+func (w *worker) serve(s *segment) (again bool) {
+	s.mu.Lock()
+	w.entries, s.box = s.box, w.entries[:0]
+	s.mu.Unlock()
+
+	for i := range w.entries {
+		e := &w.entries[i]
+		switch e.kind {
+		case publish:
+			if !w.batch.fits(e.frame.Len()) {
+				w.flush(s)
+			}
+			w.batch.add(e.frame)
+		case join:
+			e.sub.index = int32(len(s.members))
+			e.sub.skip = int32(len(w.batch.frames))
+			s.members = append(s.members, e.sub)
+		case leave:
+			w.deliver(e.sub)
+			last := len(s.members) - 1
+			moved := s.members[last]
+			s.members[e.sub.index] = moved
+			moved.index = e.sub.index
+			s.members[last] = nil
+			s.members = s.members[:last]
+		}
+		*e = entry{}
+	}
+	w.flush(s)
+	if cap(w.entries) > 4096 { // a burst must not be held for ever
+		w.entries = nil
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queued = len(s.box) > 0
+	if !s.queued && cap(s.box) > idleBox {
+		s.box = nil
+	}
+	return s.queued
+}
+
+// flush delivers the batch to the segment's members and empties it.
+func (w *worker) flush(s *segment) {
+	n := len(w.batch.frames)
+	if n == 0 {
+		return
+	}
+	written := 0
+	for i, m := range s.members {
+		written += w.deliver(m)
+		m.skip = 0
+		if i%yieldEvery == yieldEvery-1 {
+			runtime.Gosched()
+		}
+	}
+	w.hub.observer.Flushed(len(s.members), n, written)
+	for _, f := range w.batch.frames {
+		w.hub.served(f)
+	}
+	w.batch.reset()
+}
+
+// deliver gives m the part of the batch that it is subscribed to.
+func (w *worker) deliver(m *Subscription) int {
+	switch n := int(m.skip); {
+	case n == 0 && len(w.batch.frames) > 0:
+		return m.sink.Deliver(&w.batch)
+	case n < len(w.batch.frames):
+		w.batch.after(n, &w.tail)
+		return m.sink.Deliver(&w.tail)
+	}
+	return 0
+}
