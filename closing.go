@@ -1,0 +1,201 @@
+package hubbub
+
+import (
+	"time"
+
+	"hubbub/internal/broadcast"
+	"hubbub/internal/wire"
+)
+
+// A connection ends in steps, so that its close frame arrives (RFC 6455 section
+// 7.1.1): closing a socket that has unread input makes the kernel send RST,
+// which can overtake what was written.
+//
+//  1. stateClosing: our close frame goes out behind what was sent before, and
+//     the peer has closeTimeout to answer with its own.
+//  2. stateDraining: FIN is sent, and input is thrown away for drainTimeout or
+//     until the peer's FIN.
+//  3. stateClosed: the loop gives the descriptor back.
+
+const (
+	closeTimeout = 5 * time.Second
+	drainTimeout = time.Second
+)
+
+// closeFor begins to close the connection; see Close.
+func (c *Conn) closeFor(why ending, code uint16, reason string) {
+	c.mu.Lock()
+	c.closeLocked(code, reason, why)
+	c.mu.Unlock()
+}
+
+func (c *Conn) closeLocked(code uint16, reason string, why ending) {
+	state := c.state.Load()
+	if state != stateOpen && state != stateOpening {
+		return
+	}
+	if c.phase == nil {
+		c.phase = &phase{}
+	}
+	if !wire.ValidCloseCode(code) {
+		code = wire.CloseNoStatus
+	}
+	c.phase.why, c.phase.code, c.phase.reason = why, code, reason
+	c.state.Store(stateClosing) // from here on the phase is the loop's
+	c.unsubscribeAllLocked()
+	if why == endSlow { // what waits would keep the close frame from going out
+		c.dropOutputLocked()
+	}
+	f := broadcast.NewFrame(wire.AppendCloseFrame(nil, code, reason), nil)
+	if c.out == nil && state == stateOpen {
+		c.firstLocked(f)
+	} else {
+		if c.out == nil {
+			c.out = getBacklog()
+		}
+		before := c.out.Size()
+		c.out.Push(f, 0)
+		c.outputChangedLocked(before)
+	}
+	f.Release()
+	c.postLocked()
+}
+
+// fail ends the connection for something the peer did, without waiting for it
+// to answer (RFC 6455 section 7.1.7).
+func (c *Conn) fail(why ending, code uint16, reason string) {
+	c.closeFor(why, code, reason)
+	if c.state.Load() == stateClosing {
+		c.phase.answered = true
+		c.closeSoon()
+	}
+}
+
+// onPeerClose handles the peer's close frame: it is answered with the same
+// code, unless it is the answer to ours.
+func (c *Conn) onPeerClose(payload []byte) {
+	code, reason, err := wire.ParseClose(payload)
+	if err != nil {
+		pe := err.(*wire.ProtocolError)
+		c.fail(endProtocol, pe.Code, pe.Reason)
+		return
+	}
+	c.closeFor(endPeer, code, "")
+	c.phase.answered = true
+	c.phase.code, c.phase.reason = code, reason
+	c.closeSoon()
+	c.tellClosed()
+}
+
+// closeSoon sees to it, on the loop, that a closing connection gets on.
+func (c *Conn) closeSoon() {
+	c.mu.Lock()
+	ready := c.out == nil && c.phase.answered
+	c.mu.Unlock()
+	if ready {
+		c.drain()
+	} else if !c.phase.timer.Pending() {
+		c.shard.loop.SetTimer(&c.phase.timer, closeTimeout, func() { c.destroy(endTimeout) })
+	}
+}
+
+// drain sends FIN and waits, for a bounded time, for the peer's.
+func (c *Conn) drain() {
+	c.mu.Lock()
+	if c.state.Load() != stateClosing {
+		c.mu.Unlock()
+		return
+	}
+	c.state.Store(stateDraining)
+	c.bit &^= bitWriting
+	c.mu.Unlock()
+	c.quiet &^= bitPaused
+	c.shard.loop.Sys().ShutdownWrite(int(c.fd))
+	c.shard.loop.SetTimer(&c.phase.timer, drainTimeout, func() { c.destroy(endTimeout) })
+	c.watch()
+}
+
+// discard reads and forgets.
+func (c *Conn) discard() {
+	n, err := c.shard.loop.Sys().Read(int(c.fd), c.shard.loop.Scratch())
+	if n == 0 && (err == nil || !wouldBlock(err)) {
+		c.destroy(endEOF)
+	}
+}
+
+// onDead ends a connection whose peer hasn't answered a ping.
+func (c *Conn) onDead() {
+	defer c.destroy(endDead)
+	defer c.recovered()
+	if fn := c.endpoint().OnDead; fn != nil {
+		fn(c)
+	}
+}
+
+// destroy gives everything back. Only the loop may call it. why is the reason
+// if nothing has been said about it before.
+func (c *Conn) destroy(why ending) {
+	sh := c.shard
+	c.mu.Lock()
+	if c.state.Load() == stateClosed {
+		c.mu.Unlock()
+		return
+	}
+	c.unsubscribeAllLocked()
+	c.state.Store(stateClosed)
+	if c.out != nil {
+		sh.server.stats.backlog.Add(int64(-c.out.Size()))
+		c.out.Abandon()
+		putBacklog(c.out)
+		c.out = nil
+	}
+	if c.phase == nil {
+		c.phase = &phase{why: why, code: wire.CloseAbnormal}
+	} else if c.phase.why == endNone {
+		c.phase.why, c.phase.code = why, wire.CloseAbnormal
+	}
+	ph := c.phase
+	c.mu.Unlock()
+
+	sh.loop.ClearTimer(&ph.timer)
+	sh.loop.Del(int(c.fd))
+	sh.loop.Sys().Close(int(c.fd))
+	sh.remove(c)
+	if ph.head != nil {
+		putHead(ph.head)
+		ph.head = nil
+	}
+	if c.in != nil {
+		c.in.Reset()
+		sh.keepDecoder(c.in)
+		c.in = nil
+	}
+	if c.ep != 0 && ph.why != endHandshake {
+		sh.stats.ended[ph.why].Add(1)
+	}
+	c.tellClosed()
+	sh.server.gone(sh)
+}
+
+// tellClosed calls OnClose, once, for a connection that was open.
+func (c *Conn) tellClosed() {
+	ph := c.phase
+	if ph.told || c.ep == 0 || ph.why == endHandshake {
+		return
+	}
+	ph.told = true
+	if fn := c.endpoint().OnClose; fn != nil {
+		defer c.recovered()
+		fn(c, ph.code, ph.reason)
+	}
+}
+
+// forget takes the descriptor off the loop, for net/http to have it.
+func (c *Conn) forget() {
+	c.mu.Lock()
+	c.state.Store(stateClosed)
+	c.mu.Unlock()
+	c.shard.loop.ClearTimer(&c.phase.timer)
+	c.shard.loop.Del(int(c.fd))
+	c.shard.remove(c)
+}

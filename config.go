@@ -1,0 +1,186 @@
+package hubbub
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"hubbub/internal/broadcast"
+	"hubbub/internal/wire"
+)
+
+// Config describes a Server. It is copied by New: changing it later changes
+// nothing. The zero value works, and serves nothing but 404.
+type Config struct {
+	// Endpoints maps paths ("/ws") to what is served there. Paths are compared
+	// with the request's as they are, percent-encoding included.
+	Endpoints map[string]Endpoint
+
+	// HTTP gets every request that isn't a WebSocket handshake. The default
+	// answers 404. Such connections have goroutines, as usual with net/http;
+	// no more than MaxHTTP are served at a time.
+	HTTP http.Handler
+
+	// MaxHTTP bounds the connections that net/http serves. Above it they are
+	// closed at once, so that ordinary requests can't use up the descriptors
+	// of WebSocket connections. Default 1,000.
+	MaxHTTP int
+
+	// MaxConns is the number of connections, of any kind, above which the
+	// server stops accepting: more wait in the kernel's queue. Default: what
+	// the process's descriptor limit leaves, less some for its own use.
+	MaxConns int
+
+	// Origins lists the web sites whose pages may connect, besides the one
+	// that the server itself is part of: "https://example.com",
+	// "https://*.example.com", or "*" for all. Danger: with "*" any page that
+	// a user visits can connect with that user's cookies. Clients that send no
+	// Origin aren't browsers, and pass.
+	Origins []string
+
+	// MaxMessage is the largest message in bytes that a peer may send, all
+	// fragments together; a larger one ends the connection with close code
+	// 1009. Default 64 KiB. It bounds the memory a peer can take for input.
+	MaxMessage int
+
+	// MaxBacklog is the number of bytes that may wait for a reader who doesn't
+	// keep up, before the endpoint's SlowPolicy applies. A single message that
+	// is larger passes if nothing else waits. Default 1 MiB. Backlogs are
+	// references: what many readers wait for is held once.
+	MaxBacklog int
+
+	// MaxPending is the number of bytes published and not yet handed to the
+	// sockets above which the server stops reading from connections that
+	// publish, until half of it is worked off. Default 64 MiB.
+	MaxPending int
+
+	// HandshakeTimeout bounds the time from accepting a connection to the end
+	// of its handshake. Default 10 s.
+	HandshakeTimeout time.Duration
+
+	// Loops is the number of event loops. Default: one per processor that Go
+	// may use.
+	Loops int
+
+	// Workers is the number of goroutines that write broadcasts. Default: one
+	// per processor that Go may use.
+	Workers int
+
+	// Bus joins this server with others, so that what is published in one
+	// reaches the subscribers of all. Default: none.
+	Bus Bus
+
+	// Logger gets what an operator has to know; nothing per message. Default:
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// SlowPolicy says what becomes of a reader whose backlog is full.
+type SlowPolicy = broadcast.Policy
+
+const (
+	// Disconnect ends the connection with close code 1008: the reader knows
+	// that it has missed something, and can come back.
+	Disconnect = broadcast.Disconnect
+	// DropOldest throws away the oldest messages that wait, DropNewest those
+	// that come: the reader has gaps and doesn't know.
+	DropOldest = broadcast.DropOldest
+	DropNewest = broadcast.DropNewest
+)
+
+// Endpoint is what happens to the connections of one path. Every function may
+// be nil. See the package comment for what they may do.
+type Endpoint struct {
+	// OnOpen is called when the handshake is valid, before it is answered. It
+	// may subscribe, send (which arrives after the answer), and set the
+	// connection's session. An error refuses the connection: with the status
+	// of a Refuse, with 500 otherwise; no other function is called then.
+	OnOpen func(c *Conn, r *Request) error
+
+	// OnText and OnBinary are called for each message, in order. Text is valid
+	// UTF-8. The bytes are valid until the function returns.
+	OnText   func(c *Conn, text []byte)
+	OnBinary func(c *Conn, data []byte)
+
+	// OnDead is called when keepalive has found the peer gone without a word,
+	// just before OnClose.
+	OnDead func(c *Conn)
+
+	// OnClose is called once for each connection that OnOpen let in, last:
+	// with the code and reason of the peer's close frame if it sent one, of
+	// the server's otherwise; code 1005 means that the peer gave none, 1006
+	// that the connection broke.
+	OnClose func(c *Conn, code uint16, reason string)
+
+	// Subprotocols are the subprotocols the endpoint speaks. The first that
+	// the client asks for and that is among them is agreed on.
+	Subprotocols []string
+
+	// Keepalive is the time of silence after which a peer is pinged; a peer
+	// that says nothing for as long again is dead. It is kept to within a
+	// quarter. 0, the default, turns it off; at least a second otherwise.
+	Keepalive time.Duration
+
+	// SlowPolicy says what happens to readers that don't keep up. Default:
+	// Disconnect.
+	SlowPolicy SlowPolicy
+}
+
+const minKeepalive = time.Second
+
+// withDefaults returns a checked copy of c with every field set.
+func (c Config) withDefaults() (Config, error) {
+	c.Endpoints = maps.Clone(c.Endpoints)
+	c.Origins = slices.Clone(c.Origins)
+	for path, ep := range c.Endpoints {
+		ep.Subprotocols = slices.Clone(ep.Subprotocols)
+		c.Endpoints[path] = ep
+		switch {
+		case !strings.HasPrefix(path, "/"):
+			return c, fmt.Errorf("hubbub: endpoint %q: a path starts with /", path)
+		case ep.Keepalive != 0 && ep.Keepalive < minKeepalive:
+			return c, fmt.Errorf("hubbub: endpoint %s: Keepalive is %v; it is 0 for none, or at least %v", path, ep.Keepalive, minKeepalive)
+		case ep.SlowPolicy > DropNewest:
+			return c, fmt.Errorf("hubbub: endpoint %s: unknown SlowPolicy %d", path, ep.SlowPolicy)
+		}
+	}
+	for _, o := range c.Origins {
+		if err := wire.CheckOriginPattern(o); err != nil {
+			return c, fmt.Errorf("hubbub: Origins: %w", err)
+		}
+	}
+	procs := runtime.GOMAXPROCS(0)
+	err := errors.Join(
+		setDefault("MaxHTTP", &c.MaxHTTP, 1000),
+		setDefault("MaxConns", &c.MaxConns, connsAllowed()),
+		setDefault("MaxMessage", &c.MaxMessage, 64<<10),
+		setDefault("MaxBacklog", &c.MaxBacklog, 1<<20),
+		setDefault("MaxPending", &c.MaxPending, 64<<20),
+		setDefault("HandshakeTimeout", &c.HandshakeTimeout, 10*time.Second),
+		setDefault("Loops", &c.Loops, procs),
+		setDefault("Workers", &c.Workers, procs),
+	)
+	if c.HTTP == nil {
+		c.HTTP = http.NotFoundHandler()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, err
+}
+
+func setDefault[T int | time.Duration](name string, field *T, value T) error {
+	if *field < 0 {
+		return fmt.Errorf("hubbub: %s is %v; it must not be negative", name, *field)
+	}
+	if *field == 0 {
+		*field = value
+	}
+	return nil
+}

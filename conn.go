@@ -1,0 +1,188 @@
+package hubbub
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"hubbub/internal/broadcast"
+	"hubbub/internal/poller"
+	"hubbub/internal/wire"
+)
+
+// MessageType tells text from binary messages.
+type MessageType = wire.MessageType
+
+const (
+	Text   = wire.Text   // UTF-8
+	Binary = wire.Binary // any bytes
+)
+
+// connState is how far a connection has got. It only ever grows. It is changed
+// with the connection's lock held, and may be read without.
+type connState = uint32
+
+const (
+	stateHandshake connState = iota // no frames yet
+	stateOpening                    // in OnOpen: what is sent has to wait for the 101
+	stateOpen
+	stateClosing  // a close frame is sent or queued: nothing may follow it
+	stateDraining // both close frames are exchanged, FIN is sent: input is thrown away
+	stateClosed   // the descriptor is given back
+)
+
+// Conn is a WebSocket connection. Its methods may be called from any
+// goroutine unless they say otherwise. They never block, and do nothing once
+// the connection is closing.
+//
+// An idle connection is this struct and what the kernel and the poller keep of
+// its descriptor: whatever else it needs at times (a Decoder in the middle of a
+// message, a Backlog, a phase while it opens or closes) it has only then.
+type Conn struct {
+	// Static after construction.
+	shard *shard
+	id    uint64
+	fd    int32
+
+	// Owned by the loop.
+	slot    int32  // where it is in its list of the shard
+	seen    uint32 // when the peer was last heard or, if pinged, was pinged; on the shard's clock
+	state   atomic.Uint32
+	session any
+	in      *wire.Decoder
+
+	mu    sync.Mutex // guards what follows, writing to the socket, and changes of state
+	bit   connBits
+	quiet quietBits // owned by the loop
+	ep    uint16    // index of its endpoint, plus one; static once it is opening, 0 before
+	phase *phase    // while it opens or closes, nil otherwise
+	out   *broadcast.Backlog
+	// The first subscription lies here: most connections have one.
+	sub  broadcast.Subscription
+	more *map[string]*broadcast.Subscription
+}
+
+// connBits are flags that are guarded by the connection's lock.
+type connBits uint8
+
+const (
+	bitPosted  connBits = 1 << iota // the loop has a task for it waiting
+	bitBroken                       // writing has failed: the loop is to end it
+	bitWriting                      // watched for Writable
+	bitSubUsed                      // sub was used: it serves once
+)
+
+// quietBits are flags that belong to the loop.
+type quietBits uint8
+
+const (
+	bitPinged quietBits = 1 << iota // a ping is out, unanswered
+	bitPaused                       // not watched for Readable
+)
+
+// endpoint returns what is served at the connection's path.
+func (c *Conn) endpoint() *Endpoint { return &c.shard.server.endpoints[c.ep-1] }
+
+// ID returns the connection's number. It is unique among all connections of
+// all servers of a bus, as far as 24 random bits keep servers apart.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Session returns what SetSession has set. Only for use in handlers.
+func (c *Conn) Session() any { return c.session }
+
+// SetSession attaches a value to the connection, for later handlers. Only for
+// use in handlers.
+func (c *Conn) SetSession(v any) { c.session = v }
+
+// RemoteAddr returns the peer's address; the zero value once it is gone. Only
+// for use in handlers.
+func (c *Conn) RemoteAddr() netip.AddrPort {
+	if c.state.Load() == stateClosed {
+		return netip.AddrPort{}
+	}
+	return poller.PeerAddr(int(c.fd))
+}
+
+// Send sends a message to this peer alone. What the socket doesn't take at
+// once waits in the backlog. Text has to be valid UTF-8.
+func (c *Conn) Send(t MessageType, payload []byte) {
+	f := newFrame(t, payload)
+	c.mu.Lock()
+	c.sendLocked(f)
+	c.mu.Unlock()
+	f.Release()
+}
+
+// Publish sends a message to everyone who is subscribed to topic, on all
+// servers of the bus. The connection itself needn't be. Text has to be valid
+// UTF-8.
+func (c *Conn) Publish(topic string, t MessageType, payload []byte) {
+	c.shard.server.Publish(topic, t, payload)
+}
+
+// Subscribe has the connection receive what is published to topic from now on.
+// To be subscribed already is no error.
+func (c *Conn) Subscribe(topic string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.Load() >= stateClosing || c.subscriptionLocked(topic) != nil {
+		return
+	}
+	sub := &c.sub
+	if c.bit&bitSubUsed != 0 {
+		sub = new(broadcast.Subscription)
+		if c.more == nil {
+			c.more = &map[string]*broadcast.Subscription{}
+		}
+		(*c.more)[topic] = sub
+	}
+	c.bit |= bitSubUsed
+	c.shard.server.hub.Subscribe(topic, sub, (*sink)(c))
+}
+
+// Unsubscribe ends a subscription: what was published before still arrives.
+// Not to be subscribed is no error.
+func (c *Conn) Unsubscribe(topic string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sub := c.subscriptionLocked(topic)
+	if sub == nil {
+		return
+	}
+	c.shard.server.hub.Unsubscribe(sub)
+	if sub != &c.sub {
+		delete(*c.more, topic)
+	}
+}
+
+func (c *Conn) subscriptionLocked(topic string) *broadcast.Subscription {
+	if name, ok := c.sub.Topic(); ok && name == topic {
+		return &c.sub
+	}
+	if c.more != nil {
+		return (*c.more)[topic]
+	}
+	return nil
+}
+
+func (c *Conn) unsubscribeAllLocked() {
+	c.shard.server.hub.Unsubscribe(&c.sub)
+	if c.more != nil {
+		for _, sub := range *c.more {
+			c.shard.server.hub.Unsubscribe(sub)
+		}
+		c.more = nil
+	}
+}
+
+// Close ends the connection: what was sent before goes out first, then a close
+// frame with this code and reason (RFC 6455 section 7.4; at most 123 bytes of
+// reason). A code that must not be sent, such as 0, leaves both out. The peer
+// has a few seconds to answer.
+func (c *Conn) Close(code uint16, reason string) { c.closeFor(endServer, code, reason) }
+
+// newFrame encodes a message once, for one connection or a million.
+func newFrame(t MessageType, payload []byte) *broadcast.Frame {
+	var head [10]byte
+	return broadcast.NewFrame(wire.AppendHeader(head[:0], wire.OpCode(t), len(payload)), payload)
+}

@@ -1,0 +1,147 @@
+package hubbub
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// httpSide serves the connections whose first request is no WebSocket
+// handshake. It is a net.Listener that net/http accepts from.
+type httpSide struct {
+	server http.Server
+	addr   net.Addr
+	queue  chan net.Conn
+	done   chan struct{}
+	once   sync.Once
+	ended  chan struct{}
+
+	conns atomic.Int64
+}
+
+func (h *httpSide) start(handler http.Handler, addr net.Addr, max int) {
+	h.server = http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       time.Minute,
+	}
+	h.addr = addr
+	h.queue = make(chan net.Conn, max)
+	h.done = make(chan struct{})
+	h.ended = make(chan struct{})
+	go func() {
+		defer close(h.ended)
+		h.server.Serve(h)
+	}()
+}
+
+func (h *httpSide) stop(ctx context.Context) {
+	if err := h.server.Shutdown(ctx); err != nil {
+		h.server.Close()
+	}
+	<-h.ended
+	for {
+		select {
+		case c := <-h.queue:
+			c.Close()
+		default:
+			return
+		}
+	}
+}
+
+// Accept implements net.Listener.
+func (h *httpSide) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.queue:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (h *httpSide) Close() error {
+	h.once.Do(func() { close(h.done) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (h *httpSide) Addr() net.Addr { return h.addr }
+
+// handOver gives a connection, with what has been read from it, to net/http.
+func (c *Conn) handOver(read []byte) {
+	sh := c.shard
+	s := sh.server
+	if s.stopping.Load() { // Shutdown has passed by: nobody would take it
+		c.destroy(endHandshake)
+		return
+	}
+	if s.http.conns.Load() >= int64(s.cfg.MaxHTTP) {
+		s.stats.httpRejected.Add(1)
+		c.destroy(endHandshake)
+		return
+	}
+	c.forget()
+	file := os.NewFile(uintptr(c.fd), "")
+	conn, err := net.FileConn(file) // a duplicate
+	file.Close()
+	head := bytes.Clone(read)
+	if c.phase.head != nil {
+		putHead(c.phase.head)
+		c.phase.head = nil
+	}
+	if err != nil {
+		s.log.Warn("a connection could not be handed to net/http", "error", err)
+		s.gone(sh)
+		return
+	}
+	s.http.conns.Add(1)
+	hc := &handedConn{Conn: conn, read: head, shard: sh}
+	s.http.queue <- hc // has room for MaxHTTP
+}
+
+// handedConn is a connection of which some bytes have been read before.
+type handedConn struct {
+	net.Conn
+	read  []byte
+	shard *shard
+	once  sync.Once
+}
+
+func (c *handedConn) Read(p []byte) (int, error) {
+	if len(c.read) > 0 {
+		n := copy(p, c.read)
+		if c.read = c.read[n:]; len(c.read) == 0 {
+			c.read = nil
+		}
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// CloseWrite lets net/http send FIN before it closes.
+func (c *handedConn) CloseWrite() error {
+	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *handedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		s := c.shard.server
+		s.http.conns.Add(-1)
+		s.gone(c.shard)
+	})
+	return err
+}

@@ -1,0 +1,238 @@
+package hubbub
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/valyala/bytebufferpool"
+
+	"hubbub/internal/poller"
+	"hubbub/internal/wire"
+)
+
+// phase is what a connection needs only while it opens or closes.
+type phase struct {
+	timer poller.Timer // owned by the loop
+	// Opening: the bytes of a head that didn't come in one piece. Owned by the
+	// loop.
+	head *bytebufferpool.ByteBuffer
+
+	// Closing: the loop's, once the state says so.
+	why      ending
+	code     uint16 // for OnClose
+	reason   string
+	answered bool // nothing more is expected from the peer
+	told     bool // OnClose has been called
+}
+
+var headBuffers bytebufferpool.Pool
+
+// adopt is a Task that hands a new connection's descriptor to its shard.
+type adopt struct {
+	shard *shard
+	fd    int
+}
+
+func (a adopt) Run() { a.shard.take(a.fd) }
+
+// take makes a connection of an accepted descriptor. It is counted already.
+func (sh *shard) take(fd int) {
+	s := sh.server
+	c := &Conn{shard: sh, id: s.idBase | s.lastID.Add(1)&idMask, fd: int32(fd)}
+	if s.stopping.Load() {
+		sh.loop.Sys().Close(fd)
+		s.gone(sh)
+		return
+	}
+	if err := sh.loop.Add(fd, poller.Readable, c.ready); err != nil {
+		s.log.Warn("a connection could not be watched", "error", err)
+		sh.loop.Sys().Close(fd)
+		s.gone(sh)
+		return
+	}
+	c.phase = &phase{}
+	sh.add(c)
+	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() {
+		sh.stats.refused[refusedTimeout].Add(1)
+		c.destroy(endHandshake)
+	})
+}
+
+// readHandshake collects the request's head, which may come in pieces, and
+// decides what the connection is to be.
+func (c *Conn) readHandshake() {
+	sh := c.shard
+	n, err := sh.loop.Sys().Read(int(c.fd), sh.loop.Scratch())
+	if n == 0 {
+		if err == nil || !wouldBlock(err) {
+			sh.stats.refused[refusedGone].Add(1)
+			c.destroy(endHandshake)
+		}
+		return
+	}
+	p := sh.loop.Scratch()[:n]
+	seen := 0
+	if buf := c.phase.head; buf != nil {
+		seen = len(buf.B)
+		buf.B = append(buf.B, p...)
+		p = buf.B
+	}
+	size, err := sh.head.Parse(p, seen)
+	switch {
+	case err != nil:
+		c.refuse(wire.AsRefusal(err))
+	case size > 0 && sh.head.IsUpgrade():
+		c.upgrade(p[size:])
+	case size > 0:
+		c.handOver(p)
+	case c.phase.head == nil:
+		c.phase.head = headBuffers.Get()
+		c.phase.head.B = append(c.phase.head.B[:0], p...)
+	}
+}
+
+// upgrade answers the handshake whose head the shard has just parsed. rest are
+// the bytes that came behind it.
+func (c *Conn) upgrade(rest []byte) {
+	sh := c.shard
+	sh.opening = c
+	var err error
+	sh.answer, err = sh.upgrader.Upgrade(sh.answer[:0], &sh.head, sh.protocolsFor(&sh.head), sh.decide)
+	sh.opening = nil
+	if err != nil {
+		c.refuse(wire.AsRefusal(err))
+		return
+	}
+	sh.stats.handshakes.Add(1)
+	sh.loop.ClearTimer(&c.phase.timer)
+	head := c.phase.head
+	c.phase.head = nil
+	c.seen = sh.clock
+
+	c.mu.Lock()
+	if c.state.Load() == stateOpening {
+		c.state.Store(stateOpen)
+		c.phase = nil
+	} // else OnOpen has closed it again
+	c.answerLocked(sh.answer)
+	c.mu.Unlock()
+	if len(rest) > 0 {
+		c.feed(rest)
+	}
+	if head != nil {
+		putHead(head)
+	}
+}
+
+// protocolsFor returns the subprotocols of the endpoint that is asked for.
+func (sh *shard) protocolsFor(h *wire.Head) []string {
+	if i, ok := sh.server.paths[string(h.Path())]; ok {
+		return sh.server.endpoints[i].Subprotocols
+	}
+	return nil
+}
+
+// onUpgrade decides about a handshake that is valid in itself.
+func (sh *shard) onUpgrade(protocol string) error {
+	c, s := sh.opening, sh.server
+	i, ok := s.paths[string(sh.head.Path())]
+	if !ok {
+		return errNoEndpoint
+	}
+	if !wire.OriginAllowed(string(sh.head.Get("Origin")), string(sh.head.Get("Host")), s.cfg.Origins) {
+		return errOrigin
+	}
+	sh.remove(c)
+	c.ep = uint16(i + 1)
+	sh.add(c)
+	c.mu.Lock()
+	c.state.Store(stateOpening)
+	c.mu.Unlock()
+	ep := c.endpoint()
+	if ep.OnOpen == nil {
+		return nil
+	}
+	return c.callOnOpen(ep, protocol)
+}
+
+func (c *Conn) callOnOpen(ep *Endpoint, protocol string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.logPanic(p)
+			err = fmt.Errorf("OnOpen panicked")
+		}
+	}()
+	err = ep.OnOpen(c, &Request{head: &c.shard.head, protocol: protocol, fd: int(c.fd)})
+	var r *wire.Refusal
+	if err != nil && !errors.As(err, &r) {
+		c.shard.server.log.Error("OnOpen failed", "path", string(c.shard.head.Path()), "error", err)
+	}
+	return err
+}
+
+// recovered, deferred around calls of handlers, ends the connection if one has
+// panicked.
+func (c *Conn) recovered() {
+	if p := recover(); p != nil {
+		c.logPanic(p)
+		c.fail(endPanic, wire.CloseInternalError, "internal error")
+	}
+}
+
+func (c *Conn) logPanic(p any) {
+	c.shard.server.log.Error("a handler panicked", "panic", p, "stack", string(debug.Stack()))
+}
+
+var (
+	errNoEndpoint = &wire.Refusal{Status: http.StatusNotFound, Reason: "there is no WebSocket endpoint at this path"}
+	errOrigin     = &wire.Refusal{Status: http.StatusForbidden, Reason: "pages from this origin may not connect (see -origins)"}
+)
+
+// refuse answers the handshake with r and ends the connection.
+func (c *Conn) refuse(r *wire.Refusal) {
+	sh := c.shard
+	sh.stats.refused[refusalKind(r, c.ep)].Add(1)
+	sh.answer = wire.AppendRefusal(sh.answer[:0], r)
+	c.mu.Lock()
+	c.unsubscribeAllLocked()
+	c.dropOutputLocked()
+	c.state.Store(stateClosing)
+	c.phase.why, c.phase.answered, c.phase.told = endHandshake, true, true
+	c.answerLocked(sh.answer)
+	done := c.out == nil
+	c.mu.Unlock()
+	if c.phase.head != nil {
+		putHead(c.phase.head)
+		c.phase.head = nil
+	}
+	if done {
+		c.drain()
+	} else {
+		c.closeSoon()
+	}
+}
+
+// refusalKind says under which reason a refusal is counted.
+func refusalKind(r *wire.Refusal, ep uint16) refusal {
+	switch {
+	case ep != 0:
+		return refusedEndpoint
+	case r == errOrigin:
+		return refusedOrigin
+	case r == errNoEndpoint:
+		return refusedPath
+	case r.Status == http.StatusUpgradeRequired:
+		return refusedVersion
+	case r.Status == http.StatusRequestHeaderFieldsTooLarge:
+		return refusedTooLarge
+	}
+	return refusedMalformed
+}
+
+func putHead(b *bytebufferpool.ByteBuffer) {
+	if cap(b.B) <= 2*wire.MaxHead {
+		headBuffers.Put(b)
+	}
+}

@@ -1,0 +1,325 @@
+package hubbub
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"hubbub/internal/broadcast"
+	"hubbub/internal/poller"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = http.ErrServerClosed
+
+// idMask covers the bits of a connection's ID that count; those above are the
+// server's.
+const idMask = 1<<40 - 1
+
+// Server serves WebSocket connections. It is made by New, and ends with
+// Shutdown.
+type Server struct {
+	// Static after construction.
+	cfg       Config
+	endpoints []Endpoint
+	paths     map[string]int // path to index in endpoints
+	sys       poller.Sys
+	log       *slog.Logger
+	shards    []*shard
+	hub       *broadcast.Hub
+	idBase    uint64
+
+	http   httpSide
+	stats  serverStats
+	relief relief
+	lastID atomic.Uint64
+
+	conns    atomic.Int64 // descriptors held for peers, those of net/http included
+	full     atomic.Bool  // accepting is paused for want of room
+	stopping atomic.Bool
+
+	mu      sync.Mutex // guards serving and ending
+	ln      net.Listener
+	lnFD    int
+	stopped chan struct{} // closed when Shutdown has begun
+	empty   chan struct{} // closed when Shutdown has begun and the last connection is gone
+}
+
+// New returns a Server that is ready to Serve. An error names the Config field
+// that is wrong.
+func New(cfg Config) (*Server, error) { return newServer(cfg, nil) }
+
+// newServer is New with the system calls given; nil means the real ones.
+func newServer(cfg Config, sys poller.Sys) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:     cfg,
+		paths:   map[string]int{},
+		sys:     sys,
+		log:     cfg.Logger,
+		stopped: make(chan struct{}),
+		empty:   make(chan struct{}),
+	}
+	for path, ep := range cfg.Endpoints {
+		s.paths[path] = len(s.endpoints)
+		s.endpoints = append(s.endpoints, ep)
+	}
+	var seed [8]byte
+	rand.Read(seed[:])
+	s.idBase = binary.NativeEndian.Uint64(seed[:]) &^ idMask
+	s.stats.init()
+	s.hub = broadcast.New(broadcast.Config{
+		Workers:   cfg.Workers,
+		Observer:  &s.stats,
+		HighWater: int64(cfg.MaxPending),
+		LowWater:  int64(cfg.MaxPending / 2),
+		Relieved:  s.relieved,
+	})
+	for range cfg.Loops {
+		sh, err := newShard(s)
+		if err != nil {
+			s.release()
+			return nil, err
+		}
+		s.shards = append(s.shards, sh)
+	}
+	if cfg.Bus != nil {
+		if err := cfg.Bus.Attach(node{s.hub, &s.relief}); err != nil {
+			s.release()
+			return nil, fmt.Errorf("hubbub: attaching to the bus: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// release ends loops and workers.
+func (s *Server) release() {
+	for _, sh := range s.shards {
+		sh.loop.Close()
+	}
+	s.hub.Close()
+}
+
+// ListenAndServe listens on a TCP address ("host:port", ":port") and serves
+// until Shutdown.
+func (s *Server) ListenAndServe(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ln)
+}
+
+// Serve accepts connections from ln, of which it takes possession, until
+// Shutdown; it returns ErrServerClosed then. It may be called once. ln has to
+// be a *net.TCPListener or *net.UnixListener, which other processes may share.
+func (s *Server) Serve(ln net.Listener) error {
+	fd, err := poller.ListenerFD(ln)
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	s.mu.Lock()
+	if s.ln != nil || s.stopping.Load() {
+		s.mu.Unlock()
+		unix.Close(fd)
+		ln.Close()
+		return errors.New("hubbub: a Server serves once")
+	}
+	s.ln, s.lnFD = ln, fd
+	s.http.start(s.cfg.HTTP, ln.Addr(), s.cfg.MaxHTTP)
+	errs := make(chan error, len(s.shards))
+	for _, sh := range s.shards {
+		sh.loop.Post(poller.Func(func() {
+			var err error
+			sh.accepting, err = sh.loop.NewAcceptor(fd, sh.accept, sh.short)
+			errs <- err
+		}))
+	}
+	for range s.shards {
+		err = errors.Join(err, <-errs)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	<-s.stopped
+	return ErrServerClosed
+}
+
+// Addr returns the address that is served, nil before Serve.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ln == nil {
+		return nil
+	}
+	return s.ln.Addr()
+}
+
+// accept finds a place for a new descriptor. It reports whether there is room
+// for another.
+func (sh *shard) accept(fd int) bool {
+	s := sh.server
+	to := sh
+	for _, other := range s.shards {
+		if other.conns.Load() < to.conns.Load() {
+			to = other
+		}
+	}
+	to.conns.Add(1)
+	n := s.conns.Add(1)
+	if to == sh {
+		sh.take(fd)
+	} else if !to.loop.Post(adopt{to, fd}) {
+		sh.loop.Sys().Close(fd)
+		s.gone(to)
+	}
+	if n < int64(s.cfg.MaxConns) {
+		return true
+	}
+	s.full.Store(true)
+	return s.conns.Load() < int64(s.cfg.MaxConns) // one may have left meanwhile
+}
+
+func (sh *shard) short(err error) {
+	sh.server.log.Warn("cannot accept connections for now; they wait in the kernel's queue", "error", err,
+		"connections", sh.server.conns.Load(), "hint", "raise the limit of open files (ulimit -n, LimitNOFILE), or lower -max-conns")
+}
+
+// gone takes note that a shard has given a connection's descriptor back.
+func (s *Server) gone(sh *shard) {
+	sh.conns.Add(-1)
+	n := s.conns.Add(-1)
+	if s.stopping.Load() {
+		s.checkEmpty()
+		return
+	}
+	if n < int64(s.cfg.MaxConns) && s.full.Load() && s.full.CompareAndSwap(true, false) {
+		for _, sh := range s.shards {
+			sh.loop.Post(poller.Func(func() {
+				if sh.accepting != nil && !s.stopping.Load() {
+					if err := sh.accepting.Resume(); err != nil {
+						s.log.Error("cannot go on accepting", "error", err)
+					}
+				}
+			}))
+		}
+	}
+}
+
+func (s *Server) checkEmpty() {
+	if s.conns.Load() == 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		select {
+		case <-s.empty:
+		default:
+			close(s.empty)
+		}
+	}
+}
+
+func (s *Server) relieved() {
+	s.relief.signal(false)
+	for _, sh := range s.shards {
+		sh.loop.Post(poller.Func(sh.resumeAll))
+	}
+}
+
+// Publish sends a message to everyone who is subscribed to topic, on all
+// servers of the bus. Text has to be valid UTF-8. It may be called from any
+// goroutine.
+func (s *Server) Publish(topic string, t MessageType, payload []byte) {
+	if t == Text {
+		s.stats.publishedText.Add(1)
+	} else {
+		s.stats.publishedBinary.Add(1)
+	}
+	if s.cfg.Bus == nil {
+		publish(s.hub, topic, t, payload)
+		return
+	}
+	if err := s.cfg.Bus.Publish(topic, t, payload); err != nil {
+		if s.stats.busErrors.Add(1)&(s.stats.busErrors.Load()-1) == 0 { // the 1st, 2nd, 4th, 8th ...
+			s.log.Error("a message could not be published", "topic", topic, "error", err)
+		}
+	}
+}
+
+// Subscribers returns the number of subscribers of a topic, on all servers of
+// the bus; an error if they can't all be asked.
+func (s *Server) Subscribers(ctx context.Context, topic string) (int, error) {
+	if s.cfg.Bus != nil {
+		return s.cfg.Bus.Subscribers(ctx, topic)
+	}
+	return s.hub.Subscribers(topic), nil
+}
+
+// Connections returns the number of connections, of any kind, that this server
+// holds.
+func (s *Server) Connections() int { return int(s.conns.Load()) }
+
+// Shutdown ends the server: it stops accepting, closes every WebSocket
+// connection with code 1001 and lets ordinary requests end. It returns nil when
+// all are gone, or the context's error when that is done first and the rest was
+// cut off. The server can't be used afterwards.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.stopping.CompareAndSwap(false, true) {
+		return ErrServerClosed
+	}
+	s.mu.Lock()
+	serving := s.ln != nil
+	s.mu.Unlock()
+	if serving {
+		s.onShards(func(sh *shard) {
+			if sh.accepting != nil {
+				sh.accepting.Pause()
+			}
+		})
+		unix.Close(s.lnFD)
+		s.ln.Close()
+	}
+	for _, sh := range s.shards {
+		sh.loop.Post(poller.Func(func() { sh.closeSome(0, len(sh.lists[0])) }))
+	}
+	if serving {
+		s.http.stop(ctx)
+	}
+	s.checkEmpty()
+	var err error
+	select {
+	case <-s.empty:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.onShards((*shard).destroyAll)
+	}
+	s.relief.signal(true)
+	s.release()
+	close(s.stopped)
+	return err
+}
+
+// onShards runs fn on every loop and waits for that.
+func (s *Server) onShards(fn func(*shard)) {
+	var wg sync.WaitGroup
+	for _, sh := range s.shards {
+		wg.Add(1)
+		if !sh.loop.Post(poller.Func(func() { defer wg.Done(); fn(sh) })) {
+			wg.Done()
+		}
+	}
+	wg.Wait()
+}

@@ -1,0 +1,234 @@
+package hubbub
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"hubbub/internal/broadcast"
+	"hubbub/internal/poller"
+	"hubbub/internal/wire"
+)
+
+// shard is an event loop and the connections that live on it. Everything in it
+// belongs to the loop, but for what says otherwise.
+type shard struct {
+	// Static after construction.
+	server *Server
+	loop   *poller.Loop
+	rules  wire.Rules
+
+	accepting *poller.Acceptor
+	upgrader  *wire.Upgrader
+	decide    func(protocol string) error // shard.onUpgrade, made once
+	opening   *Conn                       // the connection it is about
+	head      wire.Head
+	answer    []byte
+
+	// lists[0] has the connections without an endpoint, in handshake;
+	// lists[i+1] those of endpoint i.
+	lists  [][]*Conn
+	sweeps []sweep
+
+	clock    uint32 // in ticks; runs only where an endpoint has keepalive
+	clocking poller.Timer
+
+	clean  *wire.Decoder // one that has settled, for whatever connection is read next
+	paused []*Conn
+
+	decoders []*wire.Decoder // spare ones
+
+	conns atomic.Int32   // all descriptors it holds; read by others to balance
+	open  []atomic.Int64 // connections of each endpoint; read by others
+	stats shardStats     // read by others
+}
+
+// maxSpare bounds what a shard keeps of each kind of spare object.
+const maxSpare = 256
+
+func newShard(s *Server) (*shard, error) {
+	loop, err := poller.New(s.sys)
+	if err != nil {
+		return nil, fmt.Errorf("hubbub: starting an event loop: %w", err)
+	}
+	sh := &shard{
+		server:   s,
+		loop:     loop,
+		rules:    wire.Rules{MaxMessage: s.cfg.MaxMessage},
+		upgrader: wire.NewUpgrader(),
+		lists:    make([][]*Conn, len(s.endpoints)+1),
+		sweeps:   make([]sweep, len(s.endpoints)),
+		open:     make([]atomic.Int64, len(s.endpoints)),
+		clean:    new(wire.Decoder),
+	}
+	sh.decide = sh.onUpgrade
+	for i := range s.endpoints {
+		if s.endpoints[i].Keepalive > 0 {
+			loop.Post(poller.Func(sh.startClock))
+			break
+		}
+	}
+	return sh, nil
+}
+
+// add puts c into its endpoint's list; the zero ep is that of handshakes.
+func (sh *shard) add(c *Conn) {
+	l := &sh.lists[c.ep]
+	c.slot = int32(len(*l))
+	*l = append(*l, c)
+	if c.ep > 0 {
+		sh.open[c.ep-1].Add(1)
+	}
+}
+
+// remove takes c out of its list, where the last one takes its place.
+func (sh *shard) remove(c *Conn) {
+	l := sh.lists[c.ep]
+	last := len(l) - 1
+	l[c.slot] = l[last]
+	l[c.slot].slot = c.slot
+	l[last] = nil
+	sh.lists[c.ep] = l[:last]
+	if c.ep > 0 {
+		sh.open[c.ep-1].Add(-1)
+	}
+}
+
+func (sh *shard) spareDecoder() *wire.Decoder {
+	if n := len(sh.decoders); n > 0 {
+		d := sh.decoders[n-1]
+		sh.decoders = sh.decoders[:n-1]
+		return d
+	}
+	return new(wire.Decoder)
+}
+
+func (sh *shard) keepDecoder(d *wire.Decoder) {
+	if len(sh.decoders) < maxSpare {
+		sh.decoders = append(sh.decoders, d)
+	}
+}
+
+// pause stops reading from a connection that publishes more than the workers
+// can send, until resumeAll.
+func (sh *shard) pause(c *Conn) {
+	c.quiet |= bitPaused
+	sh.paused = append(sh.paused, c)
+	c.watch()
+}
+
+func (sh *shard) resumeAll() {
+	for i, c := range sh.paused {
+		sh.paused[i] = nil
+		c.quiet &^= bitPaused
+		if c.state.Load() < stateClosed {
+			c.watch()
+		}
+	}
+	sh.paused = sh.paused[:0]
+}
+
+// sweep is where the keepalive of an endpoint has got to in its list. It visits
+// a few connections at every tick, each one several times in an interval, so
+// that pings are spread over time and cost a connection no timer.
+type sweep struct {
+	next int
+	owed float64 // visits due, with the fraction of one
+}
+
+// visits is how often a connection is looked at in a keepalive interval.
+const visits = 4
+
+func (sh *shard) startClock() {
+	sh.loop.SetTimer(&sh.clocking, poller.Tick, func() {
+		sh.clock++
+		for i := range sh.sweeps {
+			sh.sweep(i)
+		}
+		sh.startClock()
+	})
+}
+
+func (sh *shard) sweep(endpoint int) {
+	keepalive := sh.server.endpoints[endpoint].Keepalive
+	if keepalive == 0 {
+		return
+	}
+	limit := uint32(keepalive / poller.Tick)
+	w := &sh.sweeps[endpoint]
+	l := sh.lists[endpoint+1]
+	w.owed = min(w.owed+float64(len(l)*visits)/float64(limit), float64(len(l)))
+	for ; w.owed >= 1; w.owed-- {
+		l = sh.lists[endpoint+1]
+		if len(l) == 0 {
+			return
+		}
+		if w.next >= len(l) {
+			w.next = 0
+		}
+		c := l[w.next]
+		w.next++
+		if sh.clock-c.seen < limit || c.state.Load() != stateOpen || c.quiet&bitPaused != 0 {
+			continue
+		}
+		if c.quiet&bitPinged != 0 {
+			c.onDead()
+			continue
+		}
+		c.quiet |= bitPinged
+		c.seen = sh.clock
+		c.control(wire.OpPing, nil)
+	}
+}
+
+// closeSome begins to close connections, from the end of the lists, and posts
+// itself until it has come to the front: closing 100,000 at once would keep
+// the loop from everything else.
+func (sh *shard) closeSome(list, from int) {
+	const chunk = 256
+	for n := 0; n < chunk; {
+		l := sh.lists[list]
+		from = min(from, len(l)-1)
+		if from < 0 {
+			if list++; list == len(sh.lists) {
+				return
+			}
+			from = len(sh.lists[list])
+			continue
+		}
+		c := l[from]
+		from--
+		n++
+		if c.ep == 0 {
+			c.destroy(endShutdown)
+		} else {
+			c.closeFor(endShutdown, wire.CloseGoingAway, "server is shutting down")
+		}
+	}
+	sh.loop.Post(poller.Func(func() { sh.closeSome(list, from) }))
+}
+
+// destroyAll ends every connection without further words.
+func (sh *shard) destroyAll() {
+	for i := range sh.lists {
+		for len(sh.lists[i]) > 0 {
+			l := sh.lists[i]
+			l[len(l)-1].destroy(endShutdown)
+		}
+	}
+}
+
+// shardStats are a shard's counters. Only its loop adds to them.
+type shardStats struct {
+	messagesIn [2]atomic.Uint64 // text, binary
+	bytesIn    atomic.Uint64
+	bytesOut   atomic.Uint64 // written by the loop
+	handshakes atomic.Uint64
+	ended      [numEndings]atomic.Uint64
+	refused    [numRefusals]atomic.Uint64
+}
+
+var backlogs = sync.Pool{New: func() any { return new(broadcast.Backlog) }}
+
+func getBacklog() *broadcast.Backlog  { return backlogs.Get().(*broadcast.Backlog) }
+func putBacklog(b *broadcast.Backlog) { backlogs.Put(b) } // b is empty

@@ -1,0 +1,258 @@
+package hubbub
+
+import (
+	"hubbub/internal/broadcast"
+	"hubbub/internal/poller"
+	"hubbub/internal/wire"
+)
+
+// sink is a Conn as the broadcast workers see it.
+type sink Conn
+
+// Deliver implements broadcast.Sink: one write for the whole batch, and what
+// the socket doesn't take is kept by reference.
+func (s *sink) Deliver(b *broadcast.Batch) (written int) {
+	c := (*Conn)(s)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.state.Load() {
+	case stateOpening:
+	case stateOpen:
+		if c.out == nil {
+			var ok bool
+			written, ok = c.writeLocked(b.Bytes())
+			if !ok || written == len(b.Bytes()) {
+				return written
+			}
+		}
+	default:
+		return 0
+	}
+	skip := written
+	for _, f := range b.Frames() {
+		if skip >= f.Len() {
+			skip -= f.Len()
+			continue
+		}
+		c.queueLocked(f, skip)
+		skip = 0
+	}
+	return written
+}
+
+// sendLocked sends a message that is this connection's alone.
+func (c *Conn) sendLocked(f *broadcast.Frame) {
+	switch c.state.Load() {
+	case stateOpening:
+		c.queueLocked(f, 0)
+	case stateOpen:
+		n := 0
+		if c.out == nil {
+			var ok bool
+			n, ok = c.writeLocked(f.Bytes())
+			c.shard.server.stats.bytesOut.Add(uint64(n))
+			if !ok || n == f.Len() {
+				return
+			}
+		}
+		c.queueLocked(f, n)
+	}
+}
+
+// writeLocked writes what the socket takes. ok is false when the connection is
+// broken; the loop will end it.
+func (c *Conn) writeLocked(p []byte) (n int, ok bool) {
+	n, err := c.shard.loop.Sys().Write(int(c.fd), p)
+	if err == nil || wouldBlock(err) {
+		return n, true
+	}
+	c.bit |= bitBroken
+	c.postLocked()
+	return n, false
+}
+
+// queueLocked keeps f, of which so many bytes are written, until the socket is
+// writable; or does what the endpoint's policy says if too much waits already.
+func (c *Conn) queueLocked(f *broadcast.Frame, written int) {
+	s := c.shard.server
+	if c.state.Load() > stateOpen {
+		return // the frame before was one too many
+	}
+	if c.out == nil {
+		c.out = getBacklog()
+	}
+	before := c.out.Size()
+	if limit := s.cfg.MaxBacklog; before > 0 && before+f.Len() > limit {
+		switch c.endpoint().SlowPolicy {
+		case Disconnect:
+			c.closeLocked(wire.ClosePolicyViolation, "slow consumer", endSlow)
+			return
+		case DropNewest:
+			s.stats.droppedNewest.Add(1)
+			return
+		case DropOldest:
+			n := c.out.DropOldest(f.Len(), limit)
+			s.stats.droppedOldest.Add(uint64(n))
+		}
+	}
+	c.out.Push(f, written)
+	c.outputChangedLocked(before)
+}
+
+// control sends a ping or pong, between messages and ahead of those that wait.
+func (c *Conn) control(op wire.OpCode, payload []byte) {
+	f := newFrame(MessageType(op), payload)
+	c.mu.Lock()
+	if c.state.Load() == stateOpen {
+		c.firstLocked(f)
+	}
+	c.mu.Unlock()
+	f.Release()
+}
+
+// answerLocked sends the answer to the handshake, ahead of what OnOpen has sent.
+func (c *Conn) answerLocked(answer []byte) {
+	f := broadcast.NewFrame(nil, answer)
+	if c.out != nil {
+		before := c.out.Size()
+		c.out.PushControl(f)
+		c.outputChangedLocked(before)
+	} else {
+		c.firstLocked(f)
+	}
+	f.Release()
+}
+
+// firstLocked sends f ahead of everything that isn't begun.
+func (c *Conn) firstLocked(f *broadcast.Frame) {
+	if c.out == nil {
+		n, ok := c.writeLocked(f.Bytes())
+		c.shard.server.stats.bytesOut.Add(uint64(n))
+		if !ok || n == f.Len() {
+			return
+		}
+		c.out = getBacklog()
+		c.out.Push(f, n)
+		c.outputChangedLocked(0)
+		return
+	}
+	before := c.out.Size()
+	c.out.PushControl(f)
+	c.outputChangedLocked(before)
+}
+
+// outputChangedLocked keeps the total of backlogs, and sees to it that what
+// waits is written once the socket is writable. before is the backlog's size
+// in bytes before the change.
+func (c *Conn) outputChangedLocked(before int) {
+	c.shard.server.stats.backlog.Add(int64(c.out.Size() - before))
+	if c.out.Len() > 0 && c.bit&bitWriting == 0 && c.state.Load() != stateOpening {
+		c.postLocked()
+	}
+}
+
+// dropOutputLocked throws away what isn't begun.
+func (c *Conn) dropOutputLocked() {
+	if c.out == nil {
+		return
+	}
+	before := c.out.Size()
+	c.out.DropAll()
+	c.outputChangedLocked(before)
+	if c.out.Len() == 0 {
+		putBacklog(c.out)
+		c.out = nil
+	}
+}
+
+// flushBytes bounds what is written to one socket before the others get their
+// turn.
+const flushBytes = 256 << 10
+
+// flush writes the backlog, as far as the socket takes it. It is called on the
+// loop when the socket is writable.
+func (c *Conn) flush() {
+	c.mu.Lock()
+	if c.out != nil {
+		before := c.out.Size()
+		for total := 0; c.out.Len() > 0 && total < flushBytes; {
+			n, ok := c.writeLocked(c.out.Next(c.shard.loop.WriteScratch()))
+			if !ok || n == 0 {
+				break
+			}
+			c.out.Advance(n)
+			total += n
+		}
+		c.shard.server.stats.bytesOut.Add(uint64(before - c.out.Size()))
+		c.outputChangedLocked(before)
+		if c.out.Len() == 0 {
+			putBacklog(c.out)
+			c.out = nil
+		}
+	}
+	idle := c.out == nil
+	stop := idle && c.bit&bitWriting != 0
+	if stop {
+		c.bit &^= bitWriting
+	}
+	done := idle && c.state.Load() == stateClosing && c.phase.answered
+	c.mu.Unlock()
+	if done {
+		c.drain()
+	} else if stop {
+		c.watch()
+	}
+}
+
+// postLocked has the loop look after the connection.
+func (c *Conn) postLocked() {
+	if c.bit&bitPosted == 0 {
+		c.bit |= bitPosted
+		c.shard.loop.Post((*chore)(c))
+	}
+}
+
+// chore is the Task that postLocked posts.
+type chore Conn
+
+func (t *chore) Run() {
+	c := (*Conn)(t)
+	c.mu.Lock()
+	c.bit &^= bitPosted
+	state := c.state.Load()
+	broken := c.bit&bitBroken != 0
+	write := c.out != nil && c.bit&bitWriting == 0
+	if write {
+		c.bit |= bitWriting
+	}
+	c.mu.Unlock()
+	switch {
+	case state == stateClosed:
+		return
+	case broken:
+		c.destroy(endReset)
+		return
+	case state == stateClosing:
+		c.closeSoon()
+	}
+	if write {
+		c.watch()
+	}
+}
+
+// watch tells the poller what the connection waits for.
+func (c *Conn) watch() {
+	var ev poller.Events
+	if c.quiet&bitPaused == 0 {
+		ev |= poller.Readable
+	}
+	c.mu.Lock()
+	if c.bit&bitWriting != 0 {
+		ev |= poller.Writable
+	}
+	c.mu.Unlock()
+	if err := c.shard.loop.Mod(int(c.fd), ev); err != nil {
+		c.shard.server.log.Warn("a connection could not be watched", "error", err)
+		c.destroy(endReset)
+	}
+}
