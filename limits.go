@@ -1,6 +1,10 @@
 package hubbub
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"hubbub/internal/wire"
+)
 
 // ReservedDescriptors is the number of descriptors that a server keeps back
 // from its connections: for loops, the bus, logs, and net/http while it takes
@@ -32,3 +36,6 @@ func connsAllowed() int {
 	}
 	return n - ReservedDescriptors
 }
+
+// CheckOrigin reports what is wrong with an entry of Config.Origins.
+func CheckOrigin(pattern string) error { return wire.CheckOriginPattern(pattern) }

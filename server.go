@@ -50,6 +50,7 @@ type Server struct {
 	mu      sync.Mutex // guards serving and ending
 	ln      net.Listener
 	lnFD    int
+	addr    net.Addr
 	stopped chan struct{} // closed when Shutdown has begun
 	empty   chan struct{} // closed when Shutdown has begun and the last connection is gone
 }
@@ -138,7 +139,12 @@ func (s *Server) Serve(ln net.Listener) error {
 		ln.Close()
 		return errors.New("hubbub: a Server serves once")
 	}
-	s.ln, s.lnFD = ln, fd
+	s.ln, s.lnFD, s.addr = ln, fd, ln.Addr()
+	if _, ok := ln.(*net.TCPListener); ok {
+		// Go's own poller would be woken by every connection. A Unix socket's
+		// listener has to stay: closing it would remove the socket's name.
+		ln.Close()
+	}
 	s.http.start(s.cfg.HTTP, ln.Addr(), s.cfg.MaxHTTP)
 	errs := make(chan error, len(s.shards))
 	for _, sh := range s.shards {
@@ -163,10 +169,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ln == nil {
-		return nil
-	}
-	return s.ln.Addr()
+	return s.addr
 }
 
 // accept finds a place for a new descriptor. It reports whether there is room

@@ -5,32 +5,41 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // ListenerFD returns a duplicate of a listener's descriptor that is fit for
 // Acceptors. It is the caller's to close.
+//
+// The duplicate shares its O_NONBLOCK with every other descriptor of the
+// socket, in whatever process. So it isn't made with the listener's File
+// method: what comes from that clears the flag in passing, and an Acceptor of
+// another process could block in the meantime.
 func ListenerFD(ln net.Listener) (int, error) {
-	filer, ok := ln.(interface{ File() (*os.File, error) })
+	sc, ok := ln.(syscall.Conn)
 	if !ok {
 		return -1, fmt.Errorf("poller: a %T has no descriptor to share", ln)
 	}
-	f, err := filer.File()
+	raw, err := sc.SyscallConn()
 	if err != nil {
 		return -1, fmt.Errorf("poller: sharing listener %s: %w", ln.Addr(), err)
 	}
-	defer f.Close()
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
+	dup := -1
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		if dup, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); failed == nil {
+			failed = prepare(dup)
+		}
+	})
+	if err = errors.Join(err, failed); err != nil {
+		if dup >= 0 {
+			unix.Close(dup)
+		}
 		return -1, fmt.Errorf("poller: sharing listener %s: %w", ln.Addr(), err)
 	}
-	if err := prepare(fd); err != nil {
-		unix.Close(fd)
-		return -1, fmt.Errorf("poller: preparing listener %s: %w", ln.Addr(), err)
-	}
-	return fd, nil
+	return dup, nil
 }
 
 // prepare makes a listening socket's descriptor fit for an Acceptor: it sets

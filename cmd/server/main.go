@@ -1,0 +1,83 @@
+// Command server is the hubbub WebSocket server: /ws relays what is sent to a
+// topic to everyone who is on it, /echo sends it back, / is a chat page.
+//
+// Where the connections it is asked to hold are more than one process may have
+// descriptors, it starts workers and supervises them (supervisor.go). Otherwise
+// it serves by itself (single.go).
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"hubbub"
+)
+
+// version and commit are set by the linker.
+var (
+	version = "devel"
+	commit  = ""
+)
+
+// usageError is a mistake of whoever started the program, or a machine that
+// isn't fit: one line, exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	err := serve(args)
+	var usage usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "server: %v\n", err)
+		return 2
+	}
+	fmt.Fprintf(os.Stderr, "server: %v\n", err)
+	return 1
+}
+
+func serve(args []string) error {
+	o, err := parseOptions(args, os.Stdout)
+	if err != nil {
+		return err
+	}
+	if o.version {
+		fmt.Println(versionLine())
+		return nil
+	}
+	log := newLogger(o, os.Stderr)
+	slog.SetDefault(log)
+	if role, ok, err := inheritedRole(); err != nil {
+		return err
+	} else if ok {
+		return runWorker(o, role, log.With("worker", role.Index))
+	}
+	limit, err := hubbub.RaiseDescriptorLimit()
+	if err != nil {
+		return fmt.Errorf("reading the limit of open files: %w", err)
+	}
+	p, err := plan(o.maxConns, o.workers, limit)
+	if err != nil {
+		return usageError{err}
+	}
+	log.Info("starting", "version", versionLine(), "connections", o.maxConns, "processes", p.why)
+	if p.workers == 1 {
+		return runSingle(o, log)
+	}
+	return runSupervisor(o, p, args, log)
+}
+
+func versionLine() string {
+	if commit == "" {
+		return "hubbub " + version
+	}
+	return "hubbub " + version + " (" + commit + ")"
+}

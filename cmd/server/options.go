@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/peterbourgon/ff/v3"
+	"github.com/peterbourgon/ff/v3/ffyaml"
+
+	"hubbub"
+)
+
+const envPrefix = "HUBBUB"
+
+// options are the settings, from flags, environment and config file.
+type options struct {
+	addr             string
+	admin            string
+	maxConns         int
+	workers          int
+	loops            int
+	broadcastWorkers int
+	origins          list
+	maxMessage       int
+	maxBacklog       int
+	slow             string
+	keepalive        time.Duration
+	handshake        time.Duration
+	drain            time.Duration
+	nats             string
+	natsPrefix       string
+	logFormat        string
+	logLevel         string
+	version          bool
+}
+
+// list is a flag of values separated by commas.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(v string) error {
+	for part := range strings.SplitSeq(v, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*l = append(*l, part)
+		}
+	}
+	return nil
+}
+
+func flags(o *options) *flag.FlagSet {
+	fs := flag.NewFlagSet("server", flag.ContinueOnError)
+	fs.StringVar(&o.addr, "addr", ":8080", "`address` to serve on: WebSocket, page and /healthz")
+	fs.StringVar(&o.admin, "admin", "127.0.0.1:8081", "`address` for operators: /healthz, /metrics, /debug/pprof; empty for none")
+	fs.IntVar(&o.maxConns, "max-conns", 100000, "`number` of connections to hold at most; more wait in the kernel's queue")
+	fs.IntVar(&o.workers, "workers", 0, "`number` of worker processes; 0 chooses by -max-conns and the limit of open files")
+	fs.IntVar(&o.loops, "loops", 0, "`number` of event loops per process; 0 for one per core, shared out over the workers")
+	fs.IntVar(&o.broadcastWorkers, "broadcast-workers", 0, "`number` of goroutines per process that write broadcasts; 0 as for -loops")
+	fs.Var(&o.origins, "origins", "web `sites` whose pages may connect besides our own, separated by commas: https://example.com, https://*.example.com, or * for all")
+	fs.IntVar(&o.maxMessage, "max-message", 64<<10, "largest message in `bytes` that a peer may send")
+	fs.IntVar(&o.maxBacklog, "max-backlog", 1<<20, "`bytes` that may wait for a reader that doesn't keep up")
+	fs.StringVar(&o.slow, "slow", "disconnect", "`policy` on /ws for readers whose backlog is full: disconnect, drop-oldest or drop-newest")
+	fs.DurationVar(&o.keepalive, "keepalive", 0, "`time` of silence after which a peer is pinged, and dropped after as long again; 0 for never")
+	fs.DurationVar(&o.handshake, "handshake-timeout", 10*time.Second, "`time` a peer has for its handshake")
+	fs.DurationVar(&o.drain, "drain", 10*time.Second, "`time` the connections have to end after SIGTERM or Ctrl-C")
+	fs.StringVar(&o.nats, "nats", "", "`URL` of a NATS server or cluster that joins several hubbub servers; without it, workers are joined by an embedded one")
+	fs.StringVar(&o.natsPrefix, "nats-prefix", "hubbub", "`prefix` of the subjects on -nats; servers that share it are one")
+	fs.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
+	fs.StringVar(&o.logLevel, "log-level", "info", "least `level` that is logged: debug, info, warn or error")
+	fs.String("config", "", "YAML `file` with the same settings, named like the flags; flags and environment win")
+	fs.BoolVar(&o.version, "version", false, "print the version and exit")
+	return fs
+}
+
+// parseOptions reads the settings. help gets the text of -help, after which
+// flag.ErrHelp is returned.
+func parseOptions(args []string, help io.Writer) (*options, error) {
+	o := &options{}
+	fs := flags(o)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	err := ff.Parse(fs, args,
+		ff.WithEnvVarPrefix(envPrefix),
+		ff.WithConfigFileFlag("config"),
+		ff.WithConfigFileParser(ffyaml.Parser),
+	)
+	if errors.Is(err, flag.ErrHelp) {
+		usage(fs, help)
+		return nil, flag.ErrHelp
+	}
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s (see -help)", oneLine(err))}
+	}
+	if err := o.check(); err != nil {
+		return nil, usageError{err}
+	}
+	return o, nil
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+func usage(fs *flag.FlagSet, w io.Writer) {
+	fmt.Fprintf(w, `hubbub holds very many WebSocket connections on one machine.
+
+  /ws?topic=NAME   everything sent is relayed to everyone on the topic (default lobby)
+  /echo            everything sent comes back
+  /                a chat page
+
+Usage: server [flags]
+
+Each flag is also an environment variable (-max-conns is %s_MAX_CONNS) and a
+line in the config file (max-conns: 100000).
+
+`, envPrefix)
+	fs.SetOutput(w)
+	fs.PrintDefaults()
+}
+
+// check returns what is out of range, with the way out.
+func (o *options) check() error {
+	inRange := func(name string, v, low, high int) error {
+		if v < low || v > high {
+			return fmt.Errorf("-%s is %d; it has to be from %d to %d", name, v, low, high)
+		}
+		return nil
+	}
+	atLeast := func(name string, v, low time.Duration) error {
+		if v < low {
+			return fmt.Errorf("-%s is %v; it has to be at least %v", name, v, low)
+		}
+		return nil
+	}
+	oneOf := func(name, v string, allowed ...string) error {
+		for _, a := range allowed {
+			if v == a {
+				return nil
+			}
+		}
+		return fmt.Errorf("-%s is %q; it has to be one of %s", name, v, strings.Join(allowed, ", "))
+	}
+	errs := []error{
+		inRange("max-conns", o.maxConns, 1, 100_000_000),
+		inRange("workers", o.workers, 0, 10_000),
+		inRange("loops", o.loops, 0, 1024),
+		inRange("broadcast-workers", o.broadcastWorkers, 0, 1024),
+		inRange("max-message", o.maxMessage, 125, 64<<20),
+		inRange("max-backlog", o.maxBacklog, 1, 1<<30),
+		oneOf("slow", o.slow, "disconnect", "drop-oldest", "drop-newest"),
+		atLeast("handshake-timeout", o.handshake, 100*time.Millisecond),
+		atLeast("drain", o.drain, 0),
+		oneOf("log-format", o.logFormat, "text", "json"),
+		oneOf("log-level", o.logLevel, "debug", "info", "warn", "error"),
+	}
+	if o.keepalive != 0 {
+		errs = append(errs, atLeast("keepalive", o.keepalive, time.Second))
+	}
+	if o.natsPrefix == "" || strings.ContainsAny(o.natsPrefix, " \t*>") {
+		errs = append(errs, fmt.Errorf("-nats-prefix is %q; it has to be a NATS subject without wildcards", o.natsPrefix))
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	// The rest is known to the server itself.
+	for _, origin := range o.origins {
+		if err := hubbub.CheckOrigin(origin); err != nil {
+			return fmt.Errorf("-origins: %w", err)
+		}
+	}
+	return nil
+}
+
+func (o *options) slowPolicy() hubbub.SlowPolicy {
+	switch o.slow {
+	case "drop-oldest":
+		return hubbub.DropOldest
+	case "drop-newest":
+		return hubbub.DropNewest
+	}
+	return hubbub.Disconnect
+}
+
+func newLogger(o *options, w *os.File) *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(o.logLevel)) // check has seen it
+	opts := &slog.HandlerOptions{Level: level}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"hubbub"
+	"hubbub/internal/bus"
+)
+
+// listen opens an address that a flag names.
+func listen(name, addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, usageError{fmt.Errorf("-%s %s is in use: stop what serves there, or choose another", name, addr)}
+	case err != nil:
+		return nil, usageError{fmt.Errorf("-%s: %s", name, oneLine(err))}
+	}
+	return ln, nil
+}
+
+// listeners opens both addresses; admin is nil if it is turned off.
+func listeners(o *options) (public, admin net.Listener, err error) {
+	if public, err = listen("addr", o.addr); err != nil {
+		return nil, nil, err
+	}
+	if o.admin != "" {
+		if admin, err = listen("admin", o.admin); err != nil {
+			public.Close()
+			return nil, nil, err
+		}
+	}
+	return public, admin, nil
+}
+
+// dialBus joins the bus at url. nodes is the number of servers on it, zero if
+// that isn't known.
+func dialBus(url, prefix, name string, nodes int, log *slog.Logger) (*bus.NATS, error) {
+	return bus.DialNATS(bus.NATSConfig{
+		URL: url, Prefix: prefix, Name: name, Nodes: nodes,
+		OnError: func(err error) { log.Error("the bus has a problem", "error", err) },
+	})
+}
+
+// runSingle serves in this process alone.
+func runSingle(o *options, log *slog.Logger) error {
+	ln, admin, err := listeners(o)
+	if err != nil {
+		return err
+	}
+	var joined hubbub.Bus
+	var more []prometheus.Collector
+	check := func() error { return nil }
+	if o.nats != "" {
+		b, err := dialBus(o.nats, o.natsPrefix, "hubbub", 0, log)
+		if err != nil {
+			return usageError{fmt.Errorf("-nats %s: %w", o.nats, err)}
+		}
+		defer b.Close()
+		joined, check, more = b, b.Check, append(more, busLost(b))
+	}
+	loops := o.loops
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0)
+	}
+	srv, err := newServer(o, o.maxConns, loops, joined, log)
+	if err != nil {
+		return err
+	}
+	if admin != nil {
+		metrics := promhttp.HandlerFor(newRegistry(append(more, srv)...), promhttp.HandlerOpts{})
+		defer serveAdmin(admin, adminMux(metrics, func() health { return healthOf(srv, check) }), log)()
+	}
+	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	log.Info("serving", "addr", ln.Addr().String(), "admin", o.admin)
+	return serveUntil(stop, cancel, srv, ln, o, log)
+}
+
+func healthOf(srv *hubbub.Server, check func() error) health {
+	h := health{Status: healthOK, Workers: 1, Ready: 1, Connections: srv.Connections()}
+	if err := check(); err != nil {
+		h.Status, h.Ready = err.Error(), 0
+	}
+	return h
+}
+
+// serveUntil serves until stop is done, and then lets the connections end
+// within -drain. again restores the default action of the signals, so that a
+// second one ends the process.
+func serveUntil(stop context.Context, again func(), srv *hubbub.Server, ln net.Listener, o *options, log *slog.Logger) error {
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return err
+	case <-stop.Done():
+	}
+	again()
+	log.Info("shutting down", "connections", srv.Connections(), "drain", o.drain)
+	ctx, cancel := context.WithTimeout(context.Background(), o.drain)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		log.Warn("connections were cut off: they took longer than -drain to end", "drain", o.drain)
+	}
+	<-served
+	return nil
+}

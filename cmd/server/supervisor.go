@@ -1,0 +1,331 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"hubbub/internal/bus"
+	"hubbub/internal/poller"
+)
+
+// supervisor keeps the workers running. They share its listening socket and the
+// bus; it serves no connection itself.
+type supervisor struct {
+	// Static after construction.
+	o        *options
+	args     []string
+	log      *slog.Logger
+	listener *os.File // the socket the workers accept from
+	lifeline *os.File // read end of a pipe whose write end only we have
+	role     role     // what the workers are told, but for their index
+	workers  []*child
+
+	wg sync.WaitGroup // one for each worker's keeper
+}
+
+// child is a worker as its supervisor sees it.
+type child struct {
+	index  int
+	admin  *os.File // the listening Unix socket that it answers on
+	client *http.Client
+
+	mu    sync.Mutex // guards cmd and ready
+	cmd   *exec.Cmd
+	ready bool
+}
+
+// Back-off of a worker that dies: from the first to the last wait, doubled each
+// time, and from the start again once it has run for steady.
+const (
+	firstWait = 100 * time.Millisecond
+	lastWait  = 10 * time.Second
+	steady    = 30 * time.Second
+)
+
+// runSupervisor starts the workers that p plans and keeps them running until a
+// signal comes.
+func runSupervisor(o *options, p processes, args []string, log *slog.Logger) error {
+	public, admin, err := listeners(o)
+	if err != nil {
+		return err
+	}
+	s := &supervisor{o: o, args: args, log: log, role: role{
+		Conns: p.perConns, Of: p.workers, Bus: o.nats, Prefix: o.natsPrefix,
+	}}
+	fd, err := poller.ListenerFD(public)
+	if err != nil {
+		return err
+	}
+	s.listener = os.NewFile(uintptr(fd), "listener")
+	public.Close() // the duplicates keep the socket open
+	defer s.listener.Close()
+	if o.nats == "" {
+		embedded, err := bus.StartEmbedded()
+		if err != nil {
+			return err
+		}
+		defer embedded.Close()
+		s.role.Bus, s.role.Nodes = embedded.URL(), p.workers
+	}
+	var held *os.File
+	if s.lifeline, held, err = os.Pipe(); err != nil {
+		return fmt.Errorf("making the workers' lifeline: %w", err)
+	}
+	defer s.lifeline.Close()
+	defer held.Close()
+
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	started := make(chan error, p.workers)
+	for i := range p.workers {
+		c, err := newChild(i)
+		if err != nil {
+			return err
+		}
+		defer c.admin.Close()
+		s.workers = append(s.workers, c)
+	}
+	if admin != nil {
+		defer serveAdmin(admin, s.adminMux(), log)()
+	}
+	for _, c := range s.workers {
+		s.wg.Go(func() { s.keep(ctx, c, started) })
+	}
+	for range s.workers {
+		select {
+		case err := <-started:
+			if err != nil {
+				cancel()
+				s.wg.Wait()
+				return err
+			}
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	if ctx.Err() == nil {
+		log.Info("serving", "addr", o.addr, "admin", o.admin, "workers", p.workers)
+	}
+	<-ctx.Done()
+	cancel() // a second signal ends the process, and with it the workers
+	log.Info("shutting down", "drain", o.drain)
+	s.wg.Wait()
+	return nil
+}
+
+func newChild(index int) (*child, error) {
+	// An empty name has the kernel choose one, in no directory.
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("making a worker's admin socket: %w", err)
+	}
+	defer ln.Close()
+	f, err := ln.File()
+	if err != nil {
+		return nil, fmt.Errorf("making a worker's admin socket: %w", err)
+	}
+	addr := ln.Addr().String()
+	return &child{
+		index: index,
+		admin: f,
+		client: &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", addr)
+			},
+			IdleConnTimeout: 5 * time.Second,
+		}},
+	}, nil
+}
+
+// keep runs worker c until ctx is done, again and again if it dies. started is
+// told once: when it serves, or when it has failed without ever serving.
+func (s *supervisor) keep(ctx context.Context, c *child, started chan<- error) {
+	wait := firstWait
+	served := false
+	for ctx.Err() == nil {
+		begin := time.Now()
+		err := s.run(ctx, c, func() {
+			if !served {
+				served = true
+				started <- nil
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if !served {
+			started <- fmt.Errorf("worker %d did not start: %w", c.index, err)
+			return
+		}
+		if time.Since(begin) > steady {
+			wait = firstWait
+		}
+		s.log.Error("a worker has ended; it is started again", "worker", c.index, "error", err, "after", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		wait = min(2*wait, lastWait)
+	}
+}
+
+// run runs worker c once. up is called when it serves. When ctx is done, the
+// worker is asked to end, and killed if it doesn't within -drain and a little.
+func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
+	r := s.role
+	r.Index = c.index
+	told, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding the server's own program: %w", err)
+	}
+	cmd := exec.Command(self, s.args...)
+	cmd.Env = append(os.Environ(), roleEnv+"="+string(told))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{s.lifeline, s.listener, c.admin}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting the program again: %w", err)
+	}
+	c.set(cmd, false)
+	defer c.set(nil, false)
+
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // its admin socket listens already: this waits for an answer
+		if c.ask(ctx, over, "/healthz") == nil {
+			c.set(cmd, true)
+			up()
+		}
+	})
+	wg.Go(func() {
+		select {
+		case <-over:
+			return
+		case <-ctx.Done():
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-over:
+		case <-time.After(s.o.drain + 2*time.Second):
+			s.log.Warn("a worker is killed: it took too long to end", "worker", c.index)
+			cmd.Process.Kill()
+		}
+	})
+	err = cmd.Wait()
+	close(over)
+	wg.Wait()
+	if err == nil {
+		err = fmt.Errorf("it ended by itself")
+	}
+	return err
+}
+
+func (c *child) set(cmd *exec.Cmd, ready bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cmd, c.ready = cmd, ready
+}
+
+func (c *child) isReady() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ready
+}
+
+// ask gets path from the worker; it returns nil when that answers 200. It gives
+// up when ctx is done or over is closed.
+func (c *child) ask(ctx context.Context, over <-chan struct{}, path string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	resp, err := c.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, resp.Status)
+	}
+	return nil
+}
+
+func (c *child) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://worker"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.client.Do(req)
+}
+
+// adminMux serves the supervisor's own pages, all workers' metrics in one, and
+// each worker's pages below /workers/N/.
+func (s *supervisor) adminMux() http.Handler {
+	mux := adminMux(metricsOf(s.workers, newRegistry(), s.log), s.health)
+	for _, c := range s.workers {
+		prefix := "/workers/" + strconv.Itoa(c.index)
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, &httputil.ReverseProxy{
+			Rewrite: func(r *httputil.ProxyRequest) {
+				r.Out.URL.Scheme, r.Out.URL.Host = "http", "worker"
+			},
+			Transport: c.client.Transport,
+		}))
+	}
+	return mux
+}
+
+// askTimeout bounds how long a worker may take to answer for /healthz or
+// /metrics.
+const askTimeout = 3 * time.Second
+
+// health asks every worker.
+func (s *supervisor) health() health {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	answers := make([]health, len(s.workers))
+	var wg sync.WaitGroup
+	for i, c := range s.workers {
+		if !c.isReady() {
+			continue
+		}
+		wg.Go(func() {
+			resp, err := c.get(ctx, "/healthz")
+			if err != nil {
+				return
+			}
+			defer resp.Body.Close()
+			json.NewDecoder(resp.Body).Decode(&answers[i]) // an answer that is cut off counts as none
+		})
+	}
+	wg.Wait()
+	h := health{Status: healthOK, Workers: len(s.workers)}
+	for _, a := range answers {
+		h.Ready += a.Ready
+		h.Connections += a.Connections
+	}
+	if h.Ready < h.Workers {
+		h.Status = fmt.Sprintf("%d of %d workers are not ready", h.Workers-h.Ready, h.Workers)
+	}
+	return h
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// roleEnv is the environment variable by which a supervisor tells a process
+// that it is a worker.
+const roleEnv = "_HUBBUB_WORKER"
+
+// role is what a worker is told by its supervisor.
+type role struct {
+	Index  int    `json:"index"`
+	Conns  int    `json:"conns"` // connections to hold at most
+	Bus    string `json:"bus"`   // NATS URL
+	Prefix string `json:"prefix"`
+	Nodes  int    `json:"nodes"` // servers on the bus, 0 if unknown
+	Of     int    `json:"of"`    // workers of this supervisor
+}
+
+// The descriptors a worker inherits.
+const (
+	fdLifeline = 3 + iota // a pipe that ends when the supervisor does
+	fdListener            // the listening socket that all workers share
+	fdAdmin               // a listening Unix socket for the supervisor's questions
+)
+
+// inheritedRole returns the role that a supervisor has given this process, if
+// one has.
+func inheritedRole() (r role, ok bool, err error) {
+	v, ok := os.LookupEnv(roleEnv)
+	if !ok {
+		return role{}, false, nil
+	}
+	os.Unsetenv(roleEnv)
+	if err := json.Unmarshal([]byte(v), &r); err != nil {
+		return role{}, false, fmt.Errorf("%s is for the server's own use: %w", roleEnv, err)
+	}
+	return r, true, nil
+}
+
+// runWorker serves a part of the connections, as long as the supervisor lives.
+func runWorker(o *options, r role, log *slog.Logger) error {
+	go func() {
+		// Nothing is ever written to the pipe: it ends with the supervisor,
+		// whatever has killed that.
+		io.Copy(io.Discard, os.NewFile(fdLifeline, "lifeline"))
+		os.Exit(1)
+	}()
+	// A terminal's Ctrl-C goes to all processes; the supervisor decides.
+	signal.Ignore(os.Interrupt)
+	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
+
+	ln, err := inheritListener(fdListener)
+	if err != nil {
+		return err
+	}
+	admin, err := inheritListener(fdAdmin)
+	if err != nil {
+		return err
+	}
+	b, err := dialBus(r.Bus, r.Prefix, fmt.Sprintf("hubbub worker %d", r.Index), r.Nodes, log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	loops := o.loops
+	if loops == 0 {
+		loops = max(1, runtime.GOMAXPROCS(0)/r.Of)
+	}
+	srv, err := newServer(o, r.Conns, loops, b, log)
+	if err != nil {
+		return err
+	}
+	metrics := promhttp.HandlerFor(newRegistry(srv, busLost(b)), promhttp.HandlerOpts{})
+	mux := adminMux(metrics, func() health { return healthOf(srv, b.Check) })
+	defer serveAdmin(admin, mux, log)()
+	return serveUntil(stop, cancel, srv, ln, o, log)
+}
+
+func inheritListener(fd uintptr) (net.Listener, error) {
+	f := os.NewFile(fd, "listener")
+	defer f.Close()
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("inheriting descriptor %d from the supervisor: %w", fd, err)
+	}
+	return ln, nil
+}
