@@ -140,8 +140,9 @@ func (c *Conn) Subscribe(topic string) {
 	c.shard.server.hub.Subscribe(topic, sub, (*sink)(c))
 }
 
-// Unsubscribe ends a subscription: what was published before still arrives.
-// Not to be subscribed is no error.
+// Unsubscribe ends a subscription: nothing of the topic is sent any more, not
+// even what was published before and is still under way. Not to be subscribed
+// is no error.
 func (c *Conn) Unsubscribe(topic string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

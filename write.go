@@ -11,10 +11,13 @@ type sink Conn
 
 // Deliver implements broadcast.Sink: one write for the whole batch, and what
 // the socket doesn't take is kept by reference.
-func (s *sink) Deliver(b *broadcast.Batch) (written int) {
+func (s *sink) Deliver(b *broadcast.Batch, sub *broadcast.Subscription) (written int) {
 	c := (*Conn)(s)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !sub.Active() {
+		return 0
+	}
 	switch c.state.Load() {
 	case stateOpening:
 	case stateOpen:

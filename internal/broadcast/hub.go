@@ -173,9 +173,9 @@ func (t *Topic) roomy(limit int) *segment {
 	return t.filling
 }
 
-// Unsubscribe ends a subscription: its sink gets what was published before,
-// and nothing after. Not being subscribed is no error. Calls that concern the
-// same sub must not overlap.
+// Unsubscribe ends a subscription: sub is no longer Active when it returns.
+// Not being subscribed is no error. Calls that concern the same sub must not
+// overlap; see Sink.
 func (h *Hub) Unsubscribe(sub *Subscription) {
 	s := sub.seg
 	if s == nil {
@@ -257,6 +257,10 @@ func (h *Hub) relieve(pending int64) {
 // Overloaded reports whether more is waiting to be served than the high-water
 // mark allows. Publishers should pause until Relieved is called.
 func (h *Hub) Overloaded() bool { return h.overloaded.Load() }
+
+// Active reports whether sub is subscribed. It must not overlap with Subscribe
+// and Unsubscribe.
+func (sub *Subscription) Active() bool { return sub.seg != nil }
 
 // Topic returns the name of what sub is subscribed to, and whether it is. It
 // must not overlap with Subscribe and Unsubscribe.

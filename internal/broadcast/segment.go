@@ -7,18 +7,23 @@ import (
 
 // Sink is a subscriber's way out.
 type Sink interface {
-	// Deliver takes a batch: it writes the bytes, or keeps what can't be
-	// written by retaining frames. It must not block. It returns the number of
-	// bytes written at once. A Sink with several subscriptions may be called by
-	// several workers at a time.
-	Deliver(b *Batch) (written int)
+	// Deliver takes a batch that comes by subscription sub: it writes the
+	// bytes, or keeps what can't be written by retaining frames. It must not
+	// block. It returns the number of bytes written at once.
+	//
+	// A Sink may be called by several workers at a time, and late: a worker may
+	// be about to deliver what another has unsubscribed from. So a Sink guards
+	// Subscribe, Unsubscribe and Deliver by a lock of its own, and takes
+	// nothing when sub is no longer Active. That keeps a topic's messages in
+	// order for one who leaves it and comes back.
+	Deliver(b *Batch, sub *Subscription) (written int)
 }
 
 // Subscription joins a Sink to a topic, once. It is meant to be embedded in what
 // implements Sink, and must not be copied.
 type Subscription struct {
 	sink Sink
-	seg  *segment // guarded by the topic's lock
+	seg  *segment // nil when not subscribed; guarded by the sink's lock
 
 	// Owned by the worker that holds the segment.
 	index int32 // among the segment's members
@@ -103,7 +108,6 @@ func (w *worker) serve(s *segment) (again bool) {
 			e.sub.skip = int32(len(w.batch.frames))
 			s.members = append(s.members, e.sub)
 		case leave:
-			w.deliver(e.sub)
 			last := len(s.members) - 1
 			moved := s.members[last]
 			s.members[e.sub.index] = moved
@@ -152,10 +156,10 @@ func (w *worker) flush(s *segment) {
 func (w *worker) deliver(m *Subscription) int {
 	switch n := int(m.skip); {
 	case n == 0 && len(w.batch.frames) > 0:
-		return m.sink.Deliver(&w.batch)
+		return m.sink.Deliver(&w.batch, m)
 	case n < len(w.batch.frames):
 		w.batch.after(n, &w.tail)
-		return m.sink.Deliver(&w.tail)
+		return m.sink.Deliver(&w.tail, m)
 	}
 	return 0
 }
