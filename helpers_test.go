@@ -188,3 +188,23 @@ func (c *client) expectEOF() {
 		c.t.Fatalf("%d bytes and %v, want the end of the stream", n, err)
 	}
 }
+
+// waitFor returns when cond is true.
+func waitFor(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(patience); !cond(); <-tick.C {
+		if time.Now().After(limit) {
+			t.Fatalf("still waiting for %s after %v", what, patience)
+		}
+	}
+}
+
+// ended returns how many connections ended for a reason.
+func (s *Server) ended(why ending) (n uint64) {
+	for _, sh := range s.shards {
+		n += sh.stats.ended[why].Load()
+	}
+	return n
+}
