@@ -44,7 +44,7 @@ func (c *Conn) closeLocked(code uint16, reason string, why ending) {
 	c.state.Store(stateClosing) // from here on the phase is the loop's
 	c.unsubscribeAllLocked()
 	if why == endSlow { // what waits would keep the close frame from going out
-		c.dropOutputLocked()
+		c.dropOutputLocked((*broadcast.Backlog).DropMessages)
 	}
 	f := broadcast.NewFrame(wire.AppendCloseFrame(nil, code, reason), nil)
 	if c.out == nil && state == stateOpen {
@@ -89,6 +89,10 @@ func (c *Conn) onPeerClose(payload []byte) {
 
 // closeSoon sees to it, on the loop, that a closing connection gets on.
 func (c *Conn) closeSoon() {
+	if c.quiet&bitPaused != 0 && !c.phase.answered { // its answer is waited for
+		c.quiet &^= bitPaused
+		c.watch()
+	}
 	c.mu.Lock()
 	ready := c.out == nil && c.phase.answered
 	c.mu.Unlock()
@@ -118,9 +122,28 @@ func (c *Conn) drain() {
 // discard reads and forgets.
 func (c *Conn) discard() {
 	n, err := c.shard.loop.Sys().Read(int(c.fd), c.shard.loop.Scratch())
-	if n == 0 && (err == nil || !wouldBlock(err)) {
-		c.destroy(endEOF)
+	switch {
+	case n > 0 || err != nil && wouldBlock(err):
+	case err != nil:
+		c.destroy(endReset)
+	default:
+		c.onFIN()
 	}
+}
+
+// onFIN handles the end of the peer's stream. It may still be reading: what
+// waits for it before our close frame is still sent.
+func (c *Conn) onFIN() {
+	c.mu.Lock()
+	unsent := c.state.Load() == stateClosing && c.out != nil
+	c.mu.Unlock()
+	if !unsent {
+		c.destroy(endEOF)
+		return
+	}
+	c.phase.answered = true
+	c.quiet |= bitPaused
+	c.watch()
 }
 
 // onDead ends a connection whose peer hasn't answered a ping.

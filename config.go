@@ -22,9 +22,9 @@ type Config struct {
 	// with the request's as they are, percent-encoding included.
 	Endpoints map[string]Endpoint
 
-	// HTTP gets every request that isn't a WebSocket handshake. The default
-	// answers 404. Such connections have goroutines, as usual with net/http;
-	// no more than MaxHTTP are served at a time.
+	// HTTP gets every request that isn't a WebSocket handshake, one to a
+	// connection. The default answers 404. Such connections have goroutines, as
+	// usual with net/http; no more than MaxHTTP are served at a time.
 	HTTP http.Handler
 
 	// MaxHTTP bounds the connections that net/http serves. Above it they are
@@ -50,14 +50,15 @@ type Config struct {
 	MaxMessage int
 
 	// MaxBacklog is the number of bytes that may wait for a reader who doesn't
-	// keep up, before the endpoint's SlowPolicy applies. A single message that
-	// is larger passes if nothing else waits. Default 1 MiB. Backlogs are
+	// keep up, before the endpoint's SlowPolicy applies; for what it takes to
+	// keep it, a message counts as 128 bytes more than it has. A single message
+	// that is larger passes if nothing else waits. Default 1 MiB. Backlogs are
 	// references: what many readers wait for is held once.
 	MaxBacklog int
 
 	// MaxPending is the number of bytes published and not yet handed to the
-	// sockets above which the server stops reading from connections that
-	// publish, until half of it is worked off. Default 64 MiB.
+	// sockets, with what it takes to keep them, above which the server stops
+	// reading, until half of it is worked off. Default 64 MiB.
 	MaxPending int
 
 	// HandshakeTimeout bounds the time from accepting a connection to the end

@@ -115,7 +115,7 @@ func (c *Conn) Send(t MessageType, payload []byte) {
 
 // Publish sends a message to everyone who is subscribed to topic, on all
 // servers of the bus. The connection itself needn't be. Text has to be valid
-// UTF-8.
+// UTF-8. A Bus whose own connection is congested may hold the caller up.
 func (c *Conn) Publish(topic string, t MessageType, payload []byte) {
 	c.shard.server.Publish(topic, t, payload)
 }

@@ -31,8 +31,10 @@ func (h *httpSide) start(handler http.Handler, addr net.Addr, max int) {
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		WriteTimeout:      time.Minute,
-		IdleTimeout:       time.Minute,
 	}
+	// One request to a connection: the next one on it could be a handshake,
+	// which is ours.
+	h.server.SetKeepAlivesEnabled(false)
 	h.addr = addr
 	h.queue = make(chan net.Conn, max)
 	h.done = make(chan struct{})
@@ -85,7 +87,8 @@ func (c *Conn) handOver(read []byte) {
 		c.destroy(endHandshake)
 		return
 	}
-	if s.http.conns.Load() >= int64(s.cfg.MaxHTTP) {
+	if s.http.conns.Add(1) > int64(s.cfg.MaxHTTP) {
+		s.http.conns.Add(-1)
 		s.stats.httpRejected.Add(1)
 		c.destroy(endHandshake)
 		return
@@ -101,10 +104,10 @@ func (c *Conn) handOver(read []byte) {
 	}
 	if err != nil {
 		s.log.Warn("a connection could not be handed to net/http", "error", err)
+		s.http.conns.Add(-1)
 		s.gone(sh)
 		return
 	}
-	s.http.conns.Add(1)
 	hc := &handedConn{Conn: conn, read: head, shard: sh}
 	s.http.queue <- hc // has room for MaxHTTP
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/bytebufferpool"
 
+	"hubbub/internal/broadcast"
 	"hubbub/internal/poller"
 	"hubbub/internal/wire"
 )
@@ -195,9 +196,10 @@ func (c *Conn) refuse(r *wire.Refusal) {
 	sh := c.shard
 	sh.stats.refused[refusalKind(r, c.ep)].Add(1)
 	sh.answer = wire.AppendRefusal(sh.answer[:0], r)
+	sh.loop.ClearTimer(&c.phase.timer)
 	c.mu.Lock()
 	c.unsubscribeAllLocked()
-	c.dropOutputLocked()
+	c.dropOutputLocked((*broadcast.Backlog).DropAll)
 	c.state.Store(stateClosing)
 	c.phase.why, c.phase.answered, c.phase.told = endHandshake, true, true
 	c.answerLocked(sh.answer)

@@ -211,7 +211,7 @@ func TestOrdinaryHTTP(t *testing.T) {
 	s, addr := start(t, Config{HTTP: mux})
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
-	for range 3 { // on one connection
+	for range 3 {
 		resp, err := client.Post("http://"+addr+"/sum", "text/plain", strings.NewReader(strings.Repeat("x", 100000)))
 		if err != nil {
 			t.Fatal(err)

@@ -30,11 +30,21 @@ func (c *Conn) ready(ev poller.Events) {
 	if ev&^poller.Writable == 0 {
 		return
 	}
+	if ev&poller.Broken != 0 && c.quiet&bitPaused != 0 && state < stateClosed {
+		c.destroy(endReset) // it would be reported again and again
+		return
+	}
 	switch state {
 	case stateHandshake:
 		c.readHandshake()
-	case stateOpen, stateClosing:
+	case stateOpen:
 		c.read()
+	case stateClosing:
+		if c.phase.answered {
+			c.discard()
+		} else {
+			c.read()
+		}
 	case stateDraining:
 		c.discard()
 	}
@@ -43,13 +53,17 @@ func (c *Conn) ready(ev poller.Events) {
 // read takes what the socket has and handles it.
 func (c *Conn) read() {
 	sh := c.shard
+	if sh.server.hub.Overloaded() && c.state.Load() == stateOpen {
+		sh.pause(c)
+		return
+	}
 	for range readsPerWake {
 		p := sh.loop.Scratch()
 		n, err := sh.loop.Sys().Read(int(c.fd), p)
 		if n == 0 {
 			switch {
 			case err == nil:
-				c.destroy(endEOF)
+				c.onFIN()
 			case !wouldBlock(err):
 				c.destroy(endReset)
 			}
@@ -61,7 +75,7 @@ func (c *Conn) read() {
 		c.feed(p[:n])
 		// A short read means that the socket is dry. If more comes it is
 		// reported: no need for a read that returns EAGAIN.
-		if n < len(p) || c.state.Load() > stateClosing || c.quiet&bitPaused != 0 {
+		if n < len(p) || c.state.Load() != stateOpen {
 			return
 		}
 	}
@@ -101,9 +115,6 @@ func (c *Conn) feed(p []byte) {
 	case !settled && c.in == nil:
 		c.in = d
 		sh.clean = sh.spareDecoder()
-	}
-	if sh.server.hub.Overloaded() && c.state.Load() == stateOpen && c.quiet&bitPaused == 0 {
-		sh.pause(c)
 	}
 }
 

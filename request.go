@@ -42,13 +42,13 @@ func (r *Request) Header(name string) string { return string(r.head.Get(name)) }
 func (r *Request) Cookie(name string) (value string, ok bool) {
 	if !r.parsed {
 		r.parsed = true
+		h := http.Header{}
 		for _, f := range r.head.Fields {
 			if bytes.EqualFold(f.Name, []byte("Cookie")) {
-				if c, err := http.ParseCookie(string(f.Value)); err == nil {
-					r.cookies = append(r.cookies, c...)
-				}
+				h.Add("Cookie", string(f.Value))
 			}
 		}
+		r.cookies = (&http.Request{Header: h}).Cookies()
 	}
 	for _, c := range r.cookies {
 		if c.Name == name {

@@ -53,6 +53,7 @@ type Server struct {
 	addr    net.Addr
 	stopped chan struct{} // closed when Shutdown has begun
 	empty   chan struct{} // closed when Shutdown has begun and the last connection is gone
+	emptied sync.Once
 }
 
 // New returns a Server that is ready to Serve. An error names the Config field
@@ -105,12 +106,12 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 	return s, nil
 }
 
-// release ends loops and workers.
+// release ends workers and loops, in this order: workers post to loops.
 func (s *Server) release() {
+	s.hub.Close()
 	for _, sh := range s.shards {
 		sh.loop.Close()
 	}
-	s.hub.Close()
 }
 
 // ListenAndServe listens on a TCP address ("host:port", ":port") and serves
@@ -137,6 +138,9 @@ func (s *Server) Serve(ln net.Listener) error {
 		s.mu.Unlock()
 		unix.Close(fd)
 		ln.Close()
+		if s.stopping.Load() {
+			return ErrServerClosed
+		}
 		return errors.New("hubbub: a Server serves once")
 	}
 	s.ln, s.lnFD, s.addr = ln, fd, ln.Addr()
@@ -150,7 +154,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	for _, sh := range s.shards {
 		sh.loop.Post(poller.Func(func() {
 			var err error
-			sh.accepting, err = sh.loop.NewAcceptor(fd, sh.accept, sh.short)
+			sh.accepting, err = sh.loop.NewAcceptor(fd, taker{sh})
 			errs <- err
 		}))
 	}
@@ -172,51 +176,77 @@ func (s *Server) Addr() net.Addr {
 	return s.addr
 }
 
-// accept finds a place for a new descriptor. It reports whether there is room
-// for another.
-func (sh *shard) accept(fd int) bool {
-	s := sh.server
-	to := sh
-	for _, other := range s.shards {
+// taker is a shard as its Acceptor sees it.
+type taker struct{ *shard }
+
+// Reserve implements poller.Taker. The count of connections never exceeds
+// MaxConns, however many loops accept.
+func (t taker) Reserve() bool {
+	s := t.server
+	for s.conns.Add(1) > int64(s.cfg.MaxConns) || s.stopping.Load() {
+		if s.stopping.Load() { // asked after counting, so that Shutdown sees one or the other
+			s.left()
+			return false
+		}
+		s.conns.Add(-1)
+		s.full.Store(true)
+		// Who leaves from now on sees the flag. Who left just before may not
+		// have: look again.
+		if s.conns.Load() >= int64(s.cfg.MaxConns) || !s.full.CompareAndSwap(true, false) {
+			return false
+		}
+	}
+	return true
+}
+
+// Cancel implements poller.Taker.
+func (t taker) Cancel() { t.server.left() }
+
+// Take implements poller.Taker: the connection goes to the shard with the
+// fewest.
+func (t taker) Take(fd int) {
+	to := t.shard
+	for _, other := range t.server.shards {
 		if other.conns.Load() < to.conns.Load() {
 			to = other
 		}
 	}
 	to.conns.Add(1)
-	n := s.conns.Add(1)
-	if to == sh {
-		sh.take(fd)
+	if to == t.shard {
+		to.take(fd)
 	} else if !to.loop.Post(adopt{to, fd}) {
-		sh.loop.Sys().Close(fd)
-		s.gone(to)
+		t.loop.Sys().Close(fd)
+		t.server.gone(to)
 	}
-	if n < int64(s.cfg.MaxConns) {
-		return true
-	}
-	s.full.Store(true)
-	return s.conns.Load() < int64(s.cfg.MaxConns) // one may have left meanwhile
 }
 
-func (sh *shard) short(err error) {
-	sh.server.log.Warn("cannot accept connections for now; they wait in the kernel's queue", "error", err,
-		"connections", sh.server.conns.Load(), "hint", "raise the limit of open files (ulimit -n, LimitNOFILE), or lower -max-conns")
+// Short implements poller.Taker.
+func (t taker) Short(err error) {
+	t.server.log.Warn("cannot accept connections for now; they wait in the kernel's queue", "error", err,
+		"connections", t.server.Connections(), "hint", "raise the limit of open files (ulimit -n, LimitNOFILE), or lower -max-conns")
 }
 
 // gone takes note that a shard has given a connection's descriptor back.
 func (s *Server) gone(sh *shard) {
 	sh.conns.Add(-1)
-	n := s.conns.Add(-1)
+	s.left()
+}
+
+// left takes note that there is room for one more connection.
+func (s *Server) left() {
+	s.conns.Add(-1)
 	if s.stopping.Load() {
 		s.checkEmpty()
 		return
 	}
-	if n < int64(s.cfg.MaxConns) && s.full.Load() && s.full.CompareAndSwap(true, false) {
+	if s.full.Load() && s.full.CompareAndSwap(true, false) {
 		for _, sh := range s.shards {
 			sh.loop.Post(poller.Func(func() {
-				if sh.accepting != nil && !s.stopping.Load() {
-					if err := sh.accepting.Resume(); err != nil {
-						s.log.Error("cannot go on accepting", "error", err)
-					}
+				if sh.accepting == nil || s.stopping.Load() {
+					return
+				}
+				if err := sh.accepting.Resume(); err != nil {
+					s.log.Error("cannot go on accepting", "error", err)
 				}
 			}))
 		}
@@ -225,13 +255,7 @@ func (s *Server) gone(sh *shard) {
 
 func (s *Server) checkEmpty() {
 	if s.conns.Load() == 0 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		select {
-		case <-s.empty:
-		default:
-			close(s.empty)
-		}
+		s.emptied.Do(func() { close(s.empty) })
 	}
 }
 
@@ -278,7 +302,9 @@ func (s *Server) Connections() int { return int(s.conns.Load()) }
 // Shutdown ends the server: it stops accepting, closes every WebSocket
 // connection with code 1001 and lets ordinary requests end. It returns nil when
 // all are gone, or the context's error when that is done first and the rest was
-// cut off. The server can't be used afterwards.
+// cut off; connections that an HTTP handler has hijacked are left to it. The
+// server can't be used afterwards. A second call returns ErrServerClosed at
+// once. It must not be called by a handler, which it would wait for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.stopping.CompareAndSwap(false, true) {
 		return ErrServerClosed

@@ -109,8 +109,8 @@ func (sh *shard) keepDecoder(d *wire.Decoder) {
 	}
 }
 
-// pause stops reading from a connection that publishes more than the workers
-// can send, until resumeAll.
+// pause stops reading from a connection while more is published than the
+// workers can send, until resumeAll.
 func (sh *shard) pause(c *Conn) {
 	c.quiet |= bitPaused
 	sh.paused = append(sh.paused, c)
@@ -172,7 +172,10 @@ func (sh *shard) sweep(endpoint int) {
 			continue
 		}
 		if c.quiet&bitPinged != 0 {
-			c.onDead()
+			c.read() // its answer may lie there, if the loop was held up
+			if c.quiet&bitPinged != 0 && c.state.Load() == stateOpen && c.quiet&bitPaused == 0 {
+				c.onDead()
+			}
 			continue
 		}
 		c.quiet |= bitPinged

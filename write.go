@@ -85,7 +85,8 @@ func (c *Conn) queueLocked(f *broadcast.Frame, written int) {
 		c.out = getBacklog()
 	}
 	before := c.out.Size()
-	if limit := s.cfg.MaxBacklog; before > 0 && before+f.Len() > limit {
+	limit := s.cfg.MaxBacklog - f.Len() - broadcast.FrameCost
+	if before > 0 && c.out.Cost() > limit {
 		switch c.endpoint().SlowPolicy {
 		case Disconnect:
 			c.closeLocked(wire.ClosePolicyViolation, "slow consumer", endSlow)
@@ -94,7 +95,7 @@ func (c *Conn) queueLocked(f *broadcast.Frame, written int) {
 			s.stats.droppedNewest.Add(1)
 			return
 		case DropOldest:
-			n := c.out.DropOldest(f.Len(), limit)
+			n := c.out.DropOldest(limit)
 			s.stats.droppedOldest.Add(uint64(n))
 		}
 	}
@@ -128,19 +129,22 @@ func (c *Conn) answerLocked(answer []byte) {
 
 // firstLocked sends f ahead of everything that isn't begun.
 func (c *Conn) firstLocked(f *broadcast.Frame) {
+	n := 0
 	if c.out == nil {
-		n, ok := c.writeLocked(f.Bytes())
+		var ok bool
+		n, ok = c.writeLocked(f.Bytes())
 		c.shard.server.stats.bytesOut.Add(uint64(n))
 		if !ok || n == f.Len() {
 			return
 		}
 		c.out = getBacklog()
-		c.out.Push(f, n)
-		c.outputChangedLocked(0)
-		return
 	}
 	before := c.out.Size()
-	c.out.PushControl(f)
+	if n > 0 {
+		c.out.Push(f, n)
+	} else {
+		c.out.PushControl(f)
+	}
 	c.outputChangedLocked(before)
 }
 
@@ -154,13 +158,13 @@ func (c *Conn) outputChangedLocked(before int) {
 	}
 }
 
-// dropOutputLocked throws away what isn't begun.
-func (c *Conn) dropOutputLocked() {
+// dropOutputLocked throws away, by means of drop, what isn't begun.
+func (c *Conn) dropOutputLocked(drop func(*broadcast.Backlog) int) {
 	if c.out == nil {
 		return
 	}
 	before := c.out.Size()
-	c.out.DropAll()
+	drop(c.out)
 	c.outputChangedLocked(before)
 	if c.out.Len() == 0 {
 		putBacklog(c.out)

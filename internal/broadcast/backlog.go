@@ -24,8 +24,9 @@ const gatherLimit = 32 << 10
 // begun is always finished. It isn't safe for concurrent use.
 type Backlog struct {
 	queue []*Frame
-	off   int // bytes of queue[0] that are written already
-	ctl   int // control frames behind queue[0] if that is begun, else in front
+	head  int // index of the first frame; before it there is room
+	off   int // bytes of the first frame that are written already
+	ctl   int // control frames behind the first if that is begun, else in front
 	size  int // bytes still to be written
 }
 
@@ -33,7 +34,11 @@ type Backlog struct {
 func (b *Backlog) Size() int { return b.size }
 
 // Len returns the number of frames, one that is begun included.
-func (b *Backlog) Len() int { return len(b.queue) }
+func (b *Backlog) Len() int { return len(b.queue) - b.head }
+
+// Cost returns about how many bytes of memory the backlog would take if nobody
+// else held its frames.
+func (b *Backlog) Cost() int { return b.size + b.Len()*FrameCost }
 
 // Push appends f, of which the first written bytes have been written already
 // (only to an empty Backlog), and retains it.
@@ -61,31 +66,57 @@ func (b *Backlog) PushControl(f *Frame) {
 		b.queue[at-1] = f
 		return
 	}
-	b.queue = slices.Insert(b.queue, at, f)
+	if b.head > 0 { // move the few in front rather than the many behind
+		b.head--
+		copy(b.queue[b.head:], b.queue[b.head+1:at])
+		b.queue[at-1] = f
+	} else {
+		b.queue = slices.Insert(b.queue, at, f)
+	}
 	b.ctl++
 }
 
 // first is the index of the first frame that isn't begun.
 func (b *Backlog) first() int {
 	if b.off > 0 {
-		return 1
+		return b.head + 1
 	}
-	return 0
+	return b.head
 }
 
-// DropOldest removes the oldest messages that aren't begun until n more bytes
-// fit under limit, or none is left. It returns how many it removed.
-func (b *Backlog) DropOldest(n, limit int) (dropped int) {
+// DropOldest removes the oldest messages that aren't begun until the Cost is
+// at most limit, or none is left. It returns how many it removed.
+func (b *Backlog) DropOldest(limit int) (dropped int) {
 	from := b.first() + b.ctl
 	to := from
-	for to < len(b.queue) && b.size+n > limit {
+	for cost := b.Cost(); to < len(b.queue) && cost > limit; to++ {
+		cost -= b.queue[to].Len() + FrameCost
 		b.size -= b.queue[to].Len()
 		b.queue[to].Release()
-		to++
 	}
-	b.queue = slices.Delete(b.queue, from, to)
-	return to - from
+	dropped = to - from
+	copy(b.queue[b.head+dropped:to], b.queue[b.head:from]) // at most three
+	b.forget(dropped)
+	return dropped
 }
+
+// forget takes n frames off the front of the queue.
+func (b *Backlog) forget(n int) {
+	clear(b.queue[b.head : b.head+n])
+	b.head += n
+	switch {
+	case b.head == len(b.queue):
+		b.queue, b.head = b.queue[:0], 0
+	case b.head > 32 && b.head > len(b.queue)/2:
+		k := copy(b.queue, b.queue[b.head:])
+		clear(b.queue[k:])
+		b.queue, b.head = b.queue[:k], 0
+	}
+}
+
+// DropMessages removes all messages that aren't begun; control frames stay. It
+// returns how many it removed.
+func (b *Backlog) DropMessages() (dropped int) { return b.DropOldest(-1) }
 
 // DropAll removes everything that isn't begun, and returns how many frames
 // that were.
@@ -99,13 +130,14 @@ func (b *Backlog) DropAll() (dropped int) {
 	dropped = len(b.queue) - from
 	clear(b.queue[from:])
 	b.queue = b.queue[:from]
+	b.forget(0)
 	return dropped
 }
 
 // Abandon removes everything, for a connection that has ended.
 func (b *Backlog) Abandon() {
 	b.DropAll()
-	for _, f := range b.queue {
+	for _, f := range b.queue[b.head:] {
 		f.Release()
 	}
 	clear(b.queue)
@@ -115,15 +147,15 @@ func (b *Backlog) Abandon() {
 // Next returns the bytes to write next, none if the Backlog is empty: a big
 // frame's own, or several small frames' copied together into scratch.
 func (b *Backlog) Next(scratch []byte) []byte {
-	if len(b.queue) == 0 {
+	if b.Len() == 0 {
 		return nil
 	}
-	p := b.queue[0].Bytes()[b.off:]
-	if len(b.queue) == 1 || len(p) >= gatherLimit {
+	p := b.queue[b.head].Bytes()[b.off:]
+	if b.Len() == 1 || len(p) >= gatherLimit {
 		return p
 	}
 	n := copy(scratch, p)
-	for _, f := range b.queue[1:] {
+	for _, f := range b.queue[b.head+1:] {
 		p := f.Bytes()
 		if n+len(p) > len(scratch) {
 			break
@@ -137,7 +169,7 @@ func (b *Backlog) Next(scratch []byte) []byte {
 func (b *Backlog) Advance(n int) {
 	b.size -= n
 	n += b.off
-	done := 0
+	done := b.head
 	for done < len(b.queue) && n >= b.queue[done].Len() {
 		n -= b.queue[done].Len()
 		b.queue[done].Release()
@@ -151,8 +183,5 @@ func (b *Backlog) Advance(n int) {
 	}
 	b.ctl -= min(b.ctl, max(0, passed))
 	b.off = n
-	b.queue = slices.Delete(b.queue, 0, done)
-	if len(b.queue) == 0 {
-		b.ctl = 0
-	}
+	b.forget(done - b.head)
 }

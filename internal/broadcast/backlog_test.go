@@ -39,8 +39,8 @@ func (m *modelBacklog) pushControl(p []byte) {
 	m.items = append(m.items[:at+n], append([]modelItem{it}, m.items[at+n:]...)...)
 }
 
-func (m *modelBacklog) dropOldest(n, limit int) (dropped int) {
-	for i := 0; i < len(m.items) && m.size()+n > limit; {
+func (m *modelBacklog) dropOldest(limit int) (dropped int) {
+	for i := 0; i < len(m.items) && m.size()+len(m.items)*FrameCost > limit; {
 		if m.items[i].begun || m.items[i].ctl {
 			i++
 			continue
@@ -132,9 +132,9 @@ func drive(t *testing.T, ops []byte) {
 			b.Advance(n)
 			m.advance(n)
 		case 4:
-			n, limit := int(arg%8), int(arg/4)
-			if got, want := b.DropOldest(n, limit), m.dropOldest(n, limit); got != want {
-				t.Fatalf("op %d: DropOldest(%d, %d) dropped %d, want %d", i, n, limit, got, want)
+			limit := int(arg) * 8
+			if got, want := b.DropOldest(limit), m.dropOldest(limit); got != want {
+				t.Fatalf("op %d: DropOldest(%d) dropped %d, want %d", i, limit, got, want)
 			}
 		case 5:
 			if arg%4 != 0 { // rare, or nothing else would be reached

@@ -30,6 +30,7 @@ type Frame struct {
 
 	// Of a frame that is being fanned out.
 	left atomic.Int32 // segments that haven't served it yet
+	cost int64        // bytes of memory that it and its mailbox entries take
 	born int64        // when it was published, in ns since the process started
 }
 
@@ -83,6 +84,11 @@ func (f *Frame) Release() {
 	}
 	frames.Put(f)
 }
+
+// FrameCost is about what a frame takes in bytes beside its own: the Frame, its
+// buffer's slack, a reference. Bounds on memory count it, so that many tiny
+// messages are bounded too.
+const FrameCost = 128
 
 // LiveFrames returns the number of frames that are made and not yet released
 // for good, in the whole process. It is zero when nothing is under way.

@@ -31,9 +31,9 @@ type Config struct {
 	Workers  int      // goroutines that write; at least 1
 	Segment  int      // subscribers to a segment; 0 means DefaultSegment
 	Observer Observer // may be nil
-	// HighWater is the number of bytes published and not yet served above
-	// which Overloaded reports true, LowWater where Relieved is called. Zero
-	// means no bound.
+	// HighWater is the number of bytes published and not yet served, what it
+	// takes to keep them included, above which Overloaded reports true;
+	// LowWater is where Relieved is called. Zero means no bound.
 	HighWater, LowWater int64
 	// Relieved is called when an overload has passed, by a worker or, with the
 	// topic locked, by a publisher: it must not block nor publish.
@@ -222,7 +222,8 @@ func (h *Hub) Publish(topic string, f *Frame) {
 	n := len(t.segments)
 	f.born = now()
 	f.left.Store(int32(n))
-	if p := h.pending.Add(int64(f.Len())); h.high > 0 && p > h.high {
+	f.cost = int64(f.Len() + FrameCost + n*entrySize)
+	if p := h.pending.Add(f.cost); h.high > 0 && p > h.high {
 		h.overloaded.Store(true)
 		h.relieve(h.pending.Load()) // the workers may have been faster
 	}
@@ -242,7 +243,7 @@ func (h *Hub) Publish(topic string, f *Frame) {
 func (h *Hub) served(f *Frame) {
 	if f.left.Add(-1) == 0 {
 		h.observer.FannedOut(time.Duration(now() - f.born))
-		h.relieve(h.pending.Add(int64(-f.Len())))
+		h.relieve(h.pending.Add(-f.cost))
 	}
 	f.Release()
 }

@@ -268,17 +268,17 @@ func (c *batches) Deliver(b *Batch, _ *Subscription) int {
 
 func TestOverload(t *testing.T) {
 	relieved := make(chan struct{}, 1)
-	h := New(Config{Workers: 1, HighWater: 100, LowWater: 50, Relieved: func() { relieved <- struct{}{} }})
+	h := New(Config{Workers: 1, HighWater: 400, LowWater: 50, Relieved: func() { relieved <- struct{}{} }})
 	hold := newGate()
 	h.Subscribe("t", new(Subscription), hold)
 	h.send("t", strings.Repeat("x", 60))
 	if h.Overloaded() {
-		t.Error("60 pending bytes of 100 are called an overload")
+		t.Error("one message of two is called an overload")
 	}
 	<-hold.entered
 	h.send("t", strings.Repeat("x", 60))
 	if !h.Overloaded() {
-		t.Error("120 pending bytes of 100 are not called an overload")
+		t.Error("two messages, where there is room for one and a half, are not called an overload")
 	}
 	close(hold.open)
 	select {

@@ -45,6 +45,10 @@ type entry struct {
 	sub   *Subscription
 }
 
+// entrySize is what an entry takes in a mailbox, in bytes, with the room that a
+// growing slice keeps.
+const entrySize = 32
+
 // segment is a part of a topic's subscribers. It is an actor: members are
 // touched only by the worker that holds it, and everything that happens to
 // them comes through the mailbox, in order. So serving them takes no lock, a
@@ -60,6 +64,7 @@ type segment struct {
 
 	// Owned by the worker that holds the segment.
 	members []*Subscription
+	rest    []entry // taken from the mailbox, and left for the next turn
 }
 
 // post puts e into the mailbox and reports whether the segment has to be put
@@ -89,19 +94,24 @@ type worker struct {
 	entries []entry
 }
 
-// serve empties s's mailbox once and reports whether it has filled again.
+// serve delivers one batch of what is in s's mailbox, and reports whether there
+// is more: others get their turn in between.
 func (w *worker) serve(s *segment) (again bool) {
-	s.mu.Lock()
-	w.entries, s.box = s.box, w.entries[:0]
-	s.mu.Unlock()
-
+	if len(s.rest) > 0 {
+		w.entries, s.rest = s.rest, nil
+	} else {
+		s.mu.Lock()
+		w.entries, s.box = s.box, w.entries[:0]
+		s.mu.Unlock()
+	}
 	for i := range w.entries {
 		e := &w.entries[i]
+		if e.kind == publish && !w.batch.fits(e.frame.Len()) {
+			s.rest, w.entries = w.entries[i:], nil
+			break
+		}
 		switch e.kind {
 		case publish:
-			if !w.batch.fits(e.frame.Len()) {
-				w.flush(s)
-			}
 			w.batch.add(e.frame)
 		case join:
 			e.sub.index = int32(len(s.members))
@@ -124,7 +134,7 @@ func (w *worker) serve(s *segment) (again bool) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queued = len(s.box) > 0
+	s.queued = len(s.rest) > 0 || len(s.box) > 0
 	if !s.queued && cap(s.box) > idleBox {
 		s.box = nil
 	}

@@ -14,14 +14,30 @@ const acceptsPerWake = 64
 // retryAccept is how long an Acceptor waits after the descriptors ran out.
 const retryAccept = 500 * time.Millisecond
 
+// Taker is who gets the connections of an Acceptor. Its methods are called on
+// the loop.
+type Taker interface {
+	// Reserve asks for room for one more connection, before it is accepted.
+	// Where there is none the Acceptor pauses, until Resume.
+	Reserve() bool
+	// Cancel gives back a reservation that has come to nothing.
+	Cancel()
+	// Take gets a connection's descriptor, non-blocking and its to close.
+	Take(fd int)
+	// Short is told that accepting fails, as for want of descriptors or memory
+	// (EMFILE, ENFILE, ENOBUFS, ENOMEM): once, until a connection has been
+	// accepted again. The Acceptor tries again by itself every half second;
+	// what can't be accepted waits in the kernel's queue.
+	Short(err error)
+}
+
 // Acceptor takes connections from a listening socket that several loops, and
 // several processes, may share. All methods must be called on its loop.
 type Acceptor struct {
 	// Static after construction.
-	loop  *Loop
-	fd    int
-	take  func(fd int) bool
-	short func(err error)
+	loop *Loop
+	fd   int
+	to   Taker
 
 	// Owned by the loop.
 	on    bool
@@ -30,19 +46,13 @@ type Acceptor struct {
 }
 
 // NewAcceptor starts to accept from the listening descriptor fd on l.
-//
-// take gets each connection's descriptor, non-blocking and its to close; it
-// returns false when there is no room for another, and the Acceptor pauses
-// until Resume. short is told once when accepting fails for want of
-// descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM); the Acceptor tries
-// again by itself every half second, and what can't be accepted waits in the
-// kernel's queue.
-func (l *Loop) NewAcceptor(fd int, take func(fd int) bool, short func(err error)) (*Acceptor, error) {
-	a := &Acceptor{loop: l, fd: fd, take: take, short: short}
+func (l *Loop) NewAcceptor(fd int, to Taker) (*Acceptor, error) {
+	a := &Acceptor{loop: l, fd: fd, to: to}
 	return a, a.Resume()
 }
 
-// Resume accepts again after Pause.
+// Resume accepts again after Pause. If that fails it returns why, and tries
+// again by itself.
 func (a *Acceptor) Resume() error {
 	a.loop.ClearTimer(&a.timer)
 	if a.on {
@@ -50,10 +60,20 @@ func (a *Acceptor) Resume() error {
 	}
 	// An exclusive registration can't be modified: it is removed and added again.
 	if err := a.loop.Add(a.fd, Readable|exclusive, a.ready); err != nil {
+		a.loop.SetTimer(&a.timer, retryAccept, func() { a.Resume() })
 		return err
 	}
 	a.on = true
 	return nil
+}
+
+// resumeLater keeps trying: epoll needs memory too.
+func (a *Acceptor) resumeLater() {
+	a.loop.SetTimer(&a.timer, retryAccept, func() {
+		if a.Resume() != nil {
+			a.resumeLater()
+		}
+	})
 }
 
 // Pause leaves connections in the kernel's queue, for another loop or process
@@ -71,30 +91,43 @@ func (a *Acceptor) ready(ev Events) {
 		return
 	}
 	for range acceptsPerWake {
-		if !a.on {
+		if !a.to.Reserve() {
+			a.Pause()
 			return
 		}
 		fd, err := a.loop.sys.Accept(a.fd)
-		switch {
-		case err == nil:
+		if err == nil {
 			a.said = false
-			if !a.take(fd) {
-				a.Pause()
-			}
-		case errors.Is(err, unix.EAGAIN):
+			a.to.Take(fd)
+			continue
+		}
+		a.to.Cancel()
+		if errors.Is(err, unix.EAGAIN) {
 			return
-		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE),
-			errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
-			a.Pause()
-			if !a.said {
-				a.said = true
-				a.short(err)
-			}
-			a.loop.SetTimer(&a.timer, retryAccept, func() { a.Resume() })
-			return
-		default:
-			// The connection is gone before it was taken (ECONNABORTED and the
-			// network errors that accept(2) lists): on to the next.
+		}
+		if isPending(err) {
+			continue
+		}
+		a.Pause()
+		if !a.said {
+			a.said = true
+			a.to.Short(err)
+		}
+		a.loop.SetTimer(&a.timer, retryAccept, func() { a.Resume() })
+		return
+	}
+}
+
+// isPending reports whether err is an error of the connection that was to be
+// accepted, which is gone; not one of accepting (accept(2), "Error handling").
+func isPending(err error) bool {
+	for _, e := range []unix.Errno{
+		unix.ECONNABORTED, unix.EPROTO, unix.EPERM, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN,
+		unix.ENONET, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH, unix.ETIMEDOUT,
+	} {
+		if errors.Is(err, e) {
+			return true
 		}
 	}
+	return false
 }

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -119,25 +120,25 @@ func (l *Loop) WriteScratch() []byte { return l.write }
 // Sys returns the system calls the loop was made with.
 func (l *Loop) Sys() Sys { return l.sys }
 
-// Post has t run on the loop, after what was posted before. It may be called
-// from any goroutine and never blocks. It reports whether t will run: after
-// Close it won't.
+// Post has t run on the loop, after what was posted before, unless the loop is
+// closed first. It may be called from any goroutine and never blocks. It
+// reports false if the loop is closed already.
 func (l *Loop) Post(t Task) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.over {
-		l.mu.Unlock()
 		return false
 	}
 	l.tasks = append(l.tasks, t)
-	first := len(l.tasks) == 1
-	l.mu.Unlock()
-	if first { // the loop takes all that has gathered at one wake-up
-		l.wake()
+	if len(l.tasks) == 1 { // the loop takes all that has gathered at one wake-up
+		l.wakeLocked()
 	}
 	return true
 }
 
-func (l *Loop) wake() {
+// wakeLocked holds the lock because Close closes wakeFD: without it the write
+// could reach whatever has got the number by then.
+func (l *Loop) wakeLocked() {
 	one := [8]byte{1}
 	unix.Write(l.wakeFD, one[:]) // can only fail if the counter is full, and then it is awake
 }
@@ -167,7 +168,9 @@ func (l *Loop) onWake(ev Events) {
 // deleted, so fn has to know by itself whether it still owns fd.
 func (l *Loop) Add(fd int, events Events, fn func(Events)) error {
 	if err := l.ep.Add(fd, events, fn); err != nil {
-		l.ep.Del(fd) // the failed Add has left its callback behind
+		if !errors.Is(err, netpoll.ErrRegistered) { // then the callback is that of the first Add
+			l.ep.Del(fd) // the failed Add has left its callback behind
+		}
 		return fmt.Errorf("poller: watching descriptor %d: %w", fd, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -29,10 +28,11 @@ func (t *Timer) Pending() bool { return t.next != nil }
 // clearing a timer take constant time, and a tick touches only one slot. Its
 // timerfd runs only while a timer is set, so an idle process sleeps.
 type wheel struct {
-	fd    int
-	now   uint64 // ticks passed while running
-	count int
-	slot  [slots]Timer // heads of circular lists
+	fd     int
+	now    uint64 // ticks passed while running
+	count  int
+	firing bool         // a tick has just passed, and timers are called
+	slot   [slots]Timer // heads of circular lists
 }
 
 func (w *wheel) open() error {
@@ -59,7 +59,10 @@ func (w *wheel) set(t *Timer, after time.Duration, fn func()) {
 	if t.Pending() {
 		w.clear(t)
 	}
-	ticks := max(1, uint64((after+Tick-1)/Tick))
+	ticks := uint64((max(after, 1)-1)/Tick) + 1
+	if w.count > 0 && !w.firing { // part of the current tick has passed
+		ticks++
+	}
 	t.at, t.fn = w.now+ticks, fn
 	h := &w.slot[t.at%slots]
 	t.prev, t.next = h.prev, h
@@ -80,38 +83,40 @@ func (w *wheel) clear(t *Timer) {
 	}
 }
 
-// advance moves the wheel on by n ticks and runs what becomes due.
-func (w *wheel) advance(n uint64) {
-	for ; n > 0 && w.count > 0; n-- {
-		w.now++
-		h := &w.slot[w.now%slots]
-		if h.next == h {
-			continue
-		}
-		// Due timers are taken out first: what they do may set or clear others.
-		var due Timer
-		due.prev, due.next = &due, &due
-		for t := h.next; t != h; {
-			next := t.next
-			if t.at <= w.now {
-				t.prev.next, t.next.prev = t.next, t.prev
-				t.prev, t.next = due.prev, &due
-				due.prev.next, due.prev = t, t
-			}
-			t = next
-		}
-		for due.next != &due {
-			t := due.next
-			fn := t.fn
-			w.clear(t)
-			fn()
-		}
+// advance moves the wheel on by a tick and runs what becomes due.
+func (w *wheel) advance() {
+	w.now++
+	h := &w.slot[w.now%slots]
+	if h.next == h {
+		return
 	}
+	w.firing = true
+	// Due timers are taken out first: what they do may set or clear others.
+	var due Timer
+	due.prev, due.next = &due, &due
+	for t := h.next; t != h; {
+		next := t.next
+		if t.at <= w.now {
+			t.prev.next, t.next.prev = t.next, t.prev
+			t.prev, t.next = due.prev, &due
+			due.prev.next, due.prev = t, t
+		}
+		t = next
+	}
+	for due.next != &due {
+		t := due.next
+		fn := t.fn
+		w.clear(t)
+		fn()
+	}
+	w.firing = false
 }
 
 // SetTimer has fn called on the loop once, after the given time rounded up to
-// whole ticks, at most one tick late while the loop isn't busy. It replaces
-// what t was set to.
+// whole ticks, and up to two ticks late. The clock of timers stands still while
+// the loop is held up, by a handler or because the whole process was: what is
+// due then comes after what has arrived in the meantime, not before. It
+// replaces what t was set to.
 func (l *Loop) SetTimer(t *Timer, after time.Duration, fn func()) { l.wheel.set(t, after, fn) }
 
 // ClearTimer unsets t, if it is set.
@@ -123,6 +128,6 @@ func (l *Loop) onTick(ev Events) {
 	}
 	var buf [8]byte
 	if n, err := unix.Read(l.wheel.fd, buf[:]); n == 8 && err == nil {
-		l.wheel.advance(binary.NativeEndian.Uint64(buf[:]))
+		l.wheel.advance() // once, however many ticks were missed
 	}
 }
