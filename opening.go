@@ -53,7 +53,7 @@ func (sh *shard) take(fd int) {
 		s.gone(sh)
 		return
 	}
-	c.phase = &phase{}
+	c.phase = sh.newPhase()
 	sh.add(c)
 	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() {
 		sh.stats.refused[refusedTimeout].Add(1)
@@ -115,6 +115,7 @@ func (c *Conn) upgrade(rest []byte) {
 	c.mu.Lock()
 	if c.state.Load() == stateOpening {
 		c.state.Store(stateOpen)
+		sh.keepPhase(c.phase)
 		c.phase = nil
 	} // else OnOpen has closed it again
 	c.answerLocked(sh.answer)

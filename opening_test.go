@@ -180,7 +180,7 @@ func TestRequest(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			seen <- fmt.Sprintln(r.Path(), r.Query()["q"], r.Header("x-custom"), r.Host() != "", id, ok, other,
+			seen <- fmt.Sprintln(r.Path(), r.Query()["q"], r.Param("q"), r.Param("none"), r.Header("x-custom"), r.Host() != "", id, ok, other,
 				r.Subprotocol(), r.RemoteAddr().Addr(), hr.URL.Path, c.RemoteAddr() == r.RemoteAddr())
 			return nil
 		},
@@ -196,7 +196,7 @@ func TestRequest(t *testing.T) {
 	if hs.Protocol != "superchat" {
 		t.Errorf("agreed on subprotocol %q, want superchat: the client's order decides", hs.Protocol)
 	}
-	if got, want := <-seen, "/r [1 2] yes true 42 true false superchat 127.0.0.1 /r true\n"; got != want {
+	if got, want := <-seen, "/r [1 2] 1  yes true 42 true false superchat 127.0.0.1 /r true\n"; got != want {
 		t.Errorf("OnOpen saw %q, want %q", got, want)
 	}
 }

@@ -37,6 +37,7 @@ type shard struct {
 	paused []*Conn
 
 	decoders []*wire.Decoder // spare ones
+	phases   []*phase        // spare ones
 
 	conns atomic.Int32   // all descriptors it holds; read by others to balance
 	open  []atomic.Int64 // connections of each endpoint; read by others
@@ -106,6 +107,22 @@ func (sh *shard) spareDecoder() *wire.Decoder {
 func (sh *shard) keepDecoder(d *wire.Decoder) {
 	if len(sh.decoders) < maxSpare {
 		sh.decoders = append(sh.decoders, d)
+	}
+}
+
+func (sh *shard) newPhase() *phase {
+	if n := len(sh.phases); n > 0 {
+		ph := sh.phases[n-1]
+		sh.phases = sh.phases[:n-1]
+		return ph
+	}
+	return new(phase)
+}
+
+// keepPhase takes back the phase of a connection that has opened.
+func (sh *shard) keepPhase(ph *phase) {
+	if len(sh.phases) < maxSpare {
+		sh.phases = append(sh.phases, ph)
 	}
 }
 

@@ -41,7 +41,7 @@ func relay(o *options) hubbub.Endpoint {
 	}
 	return hubbub.Endpoint{
 		OnOpen: func(c *hubbub.Conn, r *hubbub.Request) error {
-			topic, err := topicOf(r.Query().Get("topic"))
+			topic, err := topicOf(r.Param("topic"))
 			if err != nil {
 				return err
 			}

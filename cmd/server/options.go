@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,7 +164,7 @@ func (o *options) check() error {
 	if o.keepalive != 0 {
 		errs = append(errs, atLeast("keepalive", o.keepalive, time.Second))
 	}
-	if o.natsPrefix == "" || strings.ContainsAny(o.natsPrefix, " \t*>") {
+	if slices.Contains(strings.Split(o.natsPrefix, "."), "") || strings.ContainsAny(o.natsPrefix, " \t\r\n*>") {
 		errs = append(errs, fmt.Errorf("-nats-prefix is %q; it has to be a NATS subject without wildcards", o.natsPrefix))
 	}
 	for _, err := range errs {

@@ -44,6 +44,16 @@ func listeners(o *options) (public, admin net.Listener, err error) {
 	return public, admin, nil
 }
 
+// dialNATS joins the bus that -nats names. The error doesn't repeat the URL, which
+// may hold a password.
+func dialNATS(o *options, name string, log *slog.Logger) (*bus.NATS, error) {
+	b, err := dialBus(o.nats, o.natsPrefix, name, 0, log)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("-nats: %w", err)}
+	}
+	return b, nil
+}
+
 // dialBus joins the bus at url. nodes is the number of servers on it, zero if
 // that isn't known.
 func dialBus(url, prefix, name string, nodes int, log *slog.Logger) (*bus.NATS, error) {
@@ -63,9 +73,9 @@ func runSingle(o *options, log *slog.Logger) error {
 	var more []prometheus.Collector
 	check := func() error { return nil }
 	if o.nats != "" {
-		b, err := dialBus(o.nats, o.natsPrefix, "hubbub", 0, log)
+		b, err := dialNATS(o, "hubbub", log)
 		if err != nil {
-			return usageError{fmt.Errorf("-nats %s: %w", o.nats, err)}
+			return err
 		}
 		defer b.Close()
 		joined, check, more = b, b.Check, append(more, busLost(b))
@@ -84,8 +94,18 @@ func runSingle(o *options, log *slog.Logger) error {
 	}
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	log.Info("serving", "addr", ln.Addr().String(), "admin", o.admin)
+	logServing(log, ln, admin)
 	return serveUntil(stop, cancel, srv, ln, o, log)
+}
+
+// logServing says where, with the ports that the kernel has chosen. admin is nil
+// if it is turned off.
+func logServing(log *slog.Logger, public, admin net.Listener, more ...any) {
+	at := ""
+	if admin != nil {
+		at = admin.Addr().String()
+	}
+	log.Info("serving", append([]any{"addr", public.Addr().String(), "admin", at}, more...)...)
 }
 
 func healthOf(srv *hubbub.Server, check func() error) health {

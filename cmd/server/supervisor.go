@@ -33,6 +33,8 @@ type supervisor struct {
 	workers  []*child
 
 	wg sync.WaitGroup // one for each worker's keeper
+
+	starting sync.Mutex // held while a worker is started, with listener among its files
 }
 
 // child is a worker as its supervisor sees it.
@@ -78,6 +80,12 @@ func runSupervisor(o *options, p processes, args []string, log *slog.Logger) err
 		}
 		defer embedded.Close()
 		s.role.Bus, s.role.Nodes = embedded.URL(), p.workers
+	} else {
+		b, err := dialNATS(o, "hubbub supervisor", log)
+		if err != nil {
+			return err // once, rather than from every worker
+		}
+		b.Close()
 	}
 	var held *os.File
 	if s.lifeline, held, err = os.Pipe(); err != nil {
@@ -117,11 +125,16 @@ func runSupervisor(o *options, p processes, args []string, log *slog.Logger) err
 		break
 	}
 	if ctx.Err() == nil {
-		log.Info("serving", "addr", o.addr, "admin", o.admin, "workers", p.workers)
+		logServing(log, public, admin, "workers", p.workers)
 	}
 	<-ctx.Done()
 	cancel() // a second signal ends the process, and with it the workers
 	log.Info("shutting down", "drain", o.drain)
+	// Who comes now is refused as soon as the workers don't accept any more,
+	// rather than left waiting until they have ended.
+	s.starting.Lock()
+	s.listener.Close()
+	s.starting.Unlock()
 	s.wg.Wait()
 	return nil
 }
@@ -199,7 +212,12 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	cmd.Env = append(os.Environ(), roleEnv+"="+string(told))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{s.lifeline, s.listener, c.admin}
-	if err := cmd.Start(); err != nil {
+	s.starting.Lock()
+	if err = ctx.Err(); err == nil {
+		err = cmd.Start()
+	}
+	s.starting.Unlock()
+	if err != nil {
 		return fmt.Errorf("starting the program again: %w", err)
 	}
 	c.set(cmd, false)
@@ -208,7 +226,7 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { // its admin socket listens already: this waits for an answer
-		if c.ask(ctx, over, "/healthz") == nil {
+		if c.answers(ctx, over) {
 			c.set(cmd, true)
 			up()
 		}
@@ -248,9 +266,9 @@ func (c *child) isReady() bool {
 	return c.ready
 }
 
-// ask gets path from the worker; it returns nil when that answers 200. It gives
-// up when ctx is done or over is closed.
-func (c *child) ask(ctx context.Context, over <-chan struct{}, path string) error {
+// answers reports whether the worker answers: whether it is well is asked later,
+// again and again. It gives up when ctx is done or over is closed.
+func (c *child) answers(ctx context.Context, over <-chan struct{}) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -260,15 +278,12 @@ func (c *child) ask(ctx context.Context, over <-chan struct{}, path string) erro
 		case <-ctx.Done():
 		}
 	}()
-	resp, err := c.get(ctx, path)
+	resp, err := c.get(ctx, "/healthz")
 	if err != nil {
-		return err
+		return false
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", path, resp.Status)
-	}
-	return nil
+	return true
 }
 
 func (c *child) get(ctx context.Context, path string) (*http.Response, error) {
