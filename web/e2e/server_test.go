@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server is the real server, as a process on ports of its own. It can be
+// stopped and started again on the same ports.
+type server struct {
+	t           *testing.T
+	addr, admin string
+	cmd         *exec.Cmd
+	exited      chan error // nil while there is no process
+}
+
+// serve starts a server that ends with the test.
+func serve(t *testing.T) *server {
+	t.Helper()
+	s := &server{t: t, addr: freeAddr(t), admin: freeAddr(t)}
+	t.Cleanup(s.stop)
+	s.start()
+	return s
+}
+
+// start returns when the server says that it is healthy.
+func (s *server) start() {
+	s.t.Helper()
+	s.cmd = exec.Command(binary, "-addr", s.addr, "-admin", s.admin, "-max-conns", "1000")
+	s.cmd.Stdout = s.t.Output()
+	s.cmd.Stderr = s.t.Output()
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	s.exited = exited
+	go func() { exited <- s.cmd.Wait() }()
+
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !s.healthy(ctx) {
+		select {
+		case err := <-exited:
+			s.exited = nil
+			s.t.Fatalf("server ended before it was healthy: %v", err)
+		case <-ctx.Done():
+			s.t.Fatalf("server isn't healthy: %v", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *server) healthy(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/healthz", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// stop asks the server to end and expects it to do so with exit code 0.
+func (s *server) stop() {
+	s.t.Helper()
+	if s.exited == nil {
+		return
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Errorf("stopping the server: %v", err)
+	}
+	select {
+	case err := <-s.exited:
+		if err != nil {
+			s.t.Errorf("server after SIGTERM: %v, want exit code 0", err)
+		}
+	case <-time.After(patience):
+		s.t.Error("server didn't end after SIGTERM")
+		if err := s.cmd.Process.Kill(); err != nil {
+			s.t.Errorf("killing the server: %v", err)
+		}
+		<-s.exited
+	}
+	s.exited = nil
+}
+
+func (s *server) url() string { return "http://" + s.addr + "/" }
+
+func (s *server) socketURL() string { return "ws://" + s.addr + "/ws?topic=lobby" }
+
+// freeAddr returns a loopback address that nobody listened on a moment ago.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
