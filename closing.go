@@ -1,6 +1,7 @@
 package hubbub
 
 import (
+	"errors"
 	"time"
 
 	"hubbub/internal/broadcast"
@@ -76,8 +77,7 @@ func (c *Conn) fail(why ending, code uint16, reason string) {
 func (c *Conn) onPeerClose(payload []byte) {
 	code, reason, err := wire.ParseClose(payload)
 	if err != nil {
-		pe := err.(*wire.ProtocolError)
-		c.fail(endProtocol, pe.Code, pe.Reason)
+		c.failProtocol(err)
 		return
 	}
 	c.closeFor(endPeer, code, "")
@@ -85,6 +85,15 @@ func (c *Conn) onPeerClose(payload []byte) {
 	c.phase.code, c.phase.reason = code, reason
 	c.closeSoon()
 	c.tellClosed()
+}
+
+// failProtocol ends the connection for an error that wire has found.
+func (c *Conn) failProtocol(err error) {
+	var pe *wire.ProtocolError
+	if !errors.As(err, &pe) {
+		pe = &wire.ProtocolError{Code: wire.CloseProtocolError, Reason: "protocol error"}
+	}
+	c.fail(endProtocol, pe.Code, pe.Reason)
 }
 
 // closeSoon sees to it, on the loop, that a closing connection gets on.
@@ -114,7 +123,7 @@ func (c *Conn) drain() {
 	c.bit &^= bitWriting
 	c.mu.Unlock()
 	c.quiet &^= bitPaused
-	c.shard.loop.Sys().ShutdownWrite(int(c.fd))
+	_ = c.shard.loop.Sys().ShutdownWrite(int(c.fd)) // fails where the peer is gone, which the next read tells
 	c.shard.loop.SetTimer(&c.phase.timer, drainTimeout, func() { c.destroy(endTimeout) })
 	c.watch()
 }
@@ -181,7 +190,7 @@ func (c *Conn) destroy(why ending) {
 	c.mu.Unlock()
 
 	sh.loop.ClearTimer(&ph.timer)
-	sh.loop.Del(int(c.fd))
+	_ = sh.loop.Del(int(c.fd)) // closing would do it too
 	sh.loop.Sys().Close(int(c.fd))
 	sh.remove(c)
 	if ph.head != nil {
@@ -219,6 +228,6 @@ func (c *Conn) forget() {
 	c.state.Store(stateClosed)
 	c.mu.Unlock()
 	c.shard.loop.ClearTimer(&c.phase.timer)
-	c.shard.loop.Del(int(c.fd))
+	_ = c.shard.loop.Del(int(c.fd)) // closing will do it too
 	c.shard.remove(c)
 }

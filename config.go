@@ -89,9 +89,10 @@ const (
 	// Disconnect ends the connection with close code 1008: the reader knows
 	// that it has missed something, and can come back.
 	Disconnect = broadcast.Disconnect
-	// DropOldest throws away the oldest messages that wait, DropNewest those
-	// that come: the reader has gaps and doesn't know.
+	// DropOldest throws away the oldest messages that wait: the reader has gaps
+	// and doesn't know.
 	DropOldest = broadcast.DropOldest
+	// DropNewest throws away the messages that come, likewise.
 	DropNewest = broadcast.DropNewest
 )
 

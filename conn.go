@@ -13,6 +13,7 @@ import (
 // MessageType tells text from binary messages.
 type MessageType = wire.MessageType
 
+// The types of messages.
 const (
 	Text   = wire.Text   // UTF-8
 	Binary = wire.Binary // any bytes

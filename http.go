@@ -41,7 +41,7 @@ func (h *httpSide) start(handler http.Handler, addr net.Addr, max int) {
 	h.ended = make(chan struct{})
 	go func() {
 		defer close(h.ended)
-		h.server.Serve(h)
+		_ = h.server.Serve(h) // ends when Accept does
 	}()
 }
 

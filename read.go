@@ -91,9 +91,7 @@ func (c *Conn) feed(p []byte) {
 	for len(p) > 0 {
 		m, n, err := d.Next(p, &sh.rules)
 		if err != nil {
-			var pe *wire.ProtocolError
-			errors.As(err, &pe)
-			c.fail(endProtocol, pe.Code, pe.Reason)
+			c.failProtocol(err)
 			break
 		}
 		p = p[n:]

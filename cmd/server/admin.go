@@ -50,7 +50,7 @@ func adminMux(metrics http.Handler, check func() health) *http.ServeMux {
 		if h.Status != healthOK {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		json.NewEncoder(w).Encode(h)
+		_ = json.NewEncoder(w).Encode(h) // fails where the reader is gone
 	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -62,7 +62,7 @@ func metricsOf(workers []*child, own prometheus.Gatherer, log *slog.Logger) http
 		}
 		merged["hubbub_workers"] = gauge("hubbub_workers", "Worker processes that there should be.", len(workers))
 		merged["hubbub_workers_silent"] = gauge("hubbub_workers_silent", "Worker processes whose metrics are missing here.", silent)
-		format := expfmt.Negotiate(r.Header)
+		format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)
 		w.Header().Set("Content-Type", string(format))
 		enc := expfmt.NewEncoder(w, format)
 		for _, name := range slices.Sorted(maps.Keys(merged)) {
@@ -82,8 +82,15 @@ func scrape(ctx context.Context, c *child) (families, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answers %s", resp.Status)
+	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(resp.Body)
+	fs, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return nil, err // and not what came before it, as if that were all
+	}
+	return fs, nil
 }
 
 func gauge(name, help string, v int) *dto.MetricFamily {

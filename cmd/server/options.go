@@ -193,7 +193,7 @@ func (o *options) slowPolicy() hubbub.SlowPolicy {
 
 func newLogger(o *options, w *os.File) *slog.Logger {
 	var level slog.Level
-	level.UnmarshalText([]byte(o.logLevel)) // check has seen it
+	_ = level.UnmarshalText([]byte(o.logLevel)) // check has seen it
 	opts := &slog.HandlerOptions{Level: level}
 	if o.logFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))

@@ -134,6 +134,6 @@ func serveUntil(stop context.Context, again func(), srv *hubbub.Server, ln net.L
 	if err := srv.Shutdown(ctx); err != nil {
 		log.Warn("connections were cut off: they took longer than -drain to end", "drain", o.drain)
 	}
-	<-served
+	_ = <-served // ErrServerClosed, now
 	return nil
 }

@@ -330,7 +330,7 @@ func (s *supervisor) health() health {
 				return
 			}
 			defer resp.Body.Close()
-			json.NewDecoder(resp.Body).Decode(&answers[i]) // an answer that is cut off counts as none
+			_ = json.NewDecoder(resp.Body).Decode(&answers[i]) // an answer that is cut off counts as none
 		})
 	}
 	wg.Wait()

@@ -55,7 +55,7 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	go func() {
 		// Nothing is ever written to the pipe: it ends with the supervisor,
 		// whatever has killed that.
-		io.Copy(io.Discard, os.NewFile(fdLifeline, "lifeline"))
+		_, _ = io.Copy(io.Discard, os.NewFile(fdLifeline, "lifeline"))
 		os.Exit(1)
 	}()
 	// A terminal's Ctrl-C goes to all processes; the supervisor decides.
