@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"strings"
 )
 
 // acceptGUID is what a server appends to the key (RFC 6455 section 1.3).
@@ -35,9 +36,10 @@ func (c *ClientHandshake) AppendRequest(dst []byte) []byte {
 
 // CheckResponse looks for a whole response at the start of p and returns its
 // length in bytes, or zero if more has to come; frames may follow it. The
-// error says what the server answered instead of accepting.
+// error says what the server answered instead of accepting (RFC 6455 section
+// 4.1, what a client has to validate).
 func (c *ClientHandshake) CheckResponse(p []byte) (int, error) {
-	end := bytes.Index(p, []byte("\r\n\r\n"))
+	end := bytes.Index(p[:min(len(p), MaxHead)], []byte("\r\n\r\n"))
 	if end < 0 {
 		if len(p) >= MaxHead {
 			return 0, fmt.Errorf("handshake: the server's answer exceeds %d bytes", MaxHead)
@@ -62,10 +64,26 @@ func (c *ClientHandshake) CheckResponse(p []byte) (int, error) {
 			connection = connection || hasToken(value, "upgrade")
 		case equalFold(name, "Sec-WebSocket-Accept"):
 			accept = string(value) == want
+		case equalFold(name, "Sec-WebSocket-Protocol"):
+			if !c.offers(value) {
+				return 0, fmt.Errorf("handshake: the server chose the subprotocol %q, which was not offered", value)
+			}
+		case equalFold(name, "Sec-WebSocket-Extensions"):
+			return 0, fmt.Errorf("handshake: the server chose the extension %q, and none was offered", value)
 		}
 	}
 	if !upgrade || !connection || !accept {
 		return 0, fmt.Errorf("handshake: the server's 101 has no right Upgrade, Connection or Sec-WebSocket-Accept field")
 	}
 	return end + 4, nil
+}
+
+// offers reports whether protocol is one of those in c.Protocol; case counts.
+func (c *ClientHandshake) offers(protocol []byte) bool {
+	for offer := range strings.SplitSeq(c.Protocol, ",") {
+		if offer = strings.Trim(offer, " \t"); offer != "" && offer == string(protocol) {
+			return true
+		}
+	}
+	return false
 }

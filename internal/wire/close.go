@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -46,6 +47,7 @@ var (
 	errTooBig       = &ProtocolError{CloseMessageTooBig, "message exceeds the size limit"}
 	errBadUTF8      = &ProtocolError{CloseInvalidPayload, "text is not valid UTF-8"}
 	errHugeLength   = &ProtocolError{CloseProtocolError, "frame length has its highest bit set"}
+	errLongLength   = &ProtocolError{CloseProtocolError, "frame length is not in its shortest form"}
 	errCloseLength  = &ProtocolError{CloseProtocolError, "close frame with half a code"}
 	errCloseCode    = &ProtocolError{CloseProtocolError, "close code that must not be sent"}
 	errCloseNotUTF8 = &ProtocolError{CloseInvalidPayload, "close reason is not valid UTF-8"}
@@ -84,12 +86,14 @@ func ParseClose(payload []byte) (code uint16, reason string, err error) {
 
 // AppendClosePayload appends a close frame's payload. CloseNoStatus, and any
 // code that must not be sent, gives an empty one; a reason that is too long is
-// cut at a rune, to 123 bytes.
+// cut at a rune, to 123 bytes, and what isn't UTF-8 in it becomes U+FFFD: the
+// peer would have to answer it with an error.
 func AppendClosePayload(dst []byte, code uint16, reason string) []byte {
 	if !ValidCloseCode(code) {
 		return dst
 	}
 	dst = binary.BigEndian.AppendUint16(dst, code)
+	reason = strings.ToValidUTF8(reason, string(utf8.RuneError))
 	for len(reason) > maxCloseReason {
 		_, n := utf8.DecodeLastRuneInString(reason)
 		reason = reason[:len(reason)-n]

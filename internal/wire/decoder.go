@@ -6,8 +6,10 @@ import (
 )
 
 // keepBuffer is the capacity in bytes above which a message buffer isn't kept
-// for reuse, so that a few big messages don't become the size of all buffers.
-const keepBuffer = 64 << 10
+// for reuse. The pool learns from what it gets back how large to make new
+// buffers, so this also bounds what a peer holds that sends one byte of a
+// message and no more, after others have sent big ones.
+const keepBuffer = 4 << 10
 
 var messageBuffers bytebufferpool.Pool
 
@@ -96,33 +98,30 @@ func (d *Decoder) Next(p []byte, r *Rules) (Message, int, error) {
 	}
 }
 
-// header reads a frame's header and checks it. d.inside tells whether it was
-// all there.
+// header reads a frame's header and checks it, cut off or not, so that a frame
+// that can't be accepted is refused as soon as that shows. d.inside tells
+// whether the header was all there.
 func (d *Decoder) header(p []byte, r *Rules) (used int, err error) {
-	var size int
-	if d.nhead == 0 {
-		d.h, size, err = parseHeader(p)
-		used = size
-	} else {
-		used = copy(d.head[d.nhead:], p)
-		d.h, size, err = parseHeader(d.head[:int(d.nhead)+used])
-		if size > 0 {
-			used = size - int(d.nhead)
-		}
+	b := p
+	if d.nhead > 0 {
+		n := copy(d.head[d.nhead:], p)
+		b = d.head[:int(d.nhead)+n]
 	}
-	if err != nil {
-		return used, err
+	var size int
+	if d.h, size, err = parseHeader(b); err != nil {
+		return 0, err
+	}
+	if len(b) >= 2 {
+		if err = d.check(r); err != nil {
+			return 0, err
+		}
 	}
 	if size == 0 {
-		if d.nhead == 0 {
-			used = copy(d.head[:], p)
-		}
-		d.nhead += uint8(used)
-		return used, d.checkEarly(r)
+		used = len(b) - int(d.nhead)
+		d.nhead = uint8(copy(d.head[:], b))
+		return used, nil
 	}
-	if err := d.check(d.h, r); err != nil {
-		return used, err
-	}
+	used = size - int(d.nhead)
 	d.nhead = 0
 	d.inside = true
 	d.pos = 0
@@ -136,22 +135,8 @@ func (d *Decoder) header(p []byte, r *Rules) (used int, err error) {
 	return used, nil
 }
 
-// checkEarly fails a header that is still cut off but whose first two bytes
-// already break a rule.
-func (d *Decoder) checkEarly(r *Rules) error {
-	if d.nhead < 2 {
-		return nil
-	}
-	return d.check(ws.Header{
-		Fin:    d.head[0]&bitFin != 0,
-		Rsv:    d.head[0] & maskRSV >> 4,
-		OpCode: OpCode(d.head[0] & maskOp),
-		Masked: d.head[1]&bitMask != 0,
-		Length: int64(d.head[1] & maskLen),
-	}, r)
-}
-
-func (d *Decoder) check(h ws.Header, r *Rules) error {
+// check checks d.h, of which the length may not have come yet: it is zero then.
+func (d *Decoder) check(r *Rules) error {
 	state := ws.StateServerSide
 	if r.Client {
 		state = ws.StateClientSide
@@ -159,15 +144,15 @@ func (d *Decoder) check(h ws.Header, r *Rules) error {
 	if d.op != 0 {
 		state = state.Set(ws.StateFragmented)
 	}
-	if err := ws.CheckHeader(h, state); err != nil {
+	if err := ws.CheckHeader(d.h, state); err != nil {
 		return &ProtocolError{CloseProtocolError, err.Error()}
 	}
-	if !h.OpCode.IsControl() {
+	if !d.h.OpCode.IsControl() {
 		have := 0
 		if d.msg != nil {
 			have = len(d.msg.B)
 		}
-		if h.Length > int64(r.MaxMessage-have) {
+		if d.h.Length > int64(r.MaxMessage-have) {
 			return errTooBig
 		}
 	}

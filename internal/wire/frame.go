@@ -21,6 +21,7 @@ const (
 // MessageType tells text from binary messages.
 type MessageType uint8
 
+// The types of messages.
 const (
 	Text   = MessageType(OpText)   // UTF-8
 	Binary = MessageType(OpBinary) // any bytes
@@ -96,7 +97,7 @@ func appendHeader(dst []byte, op OpCode, n int, masked byte) []byte {
 }
 
 // parseHeader reads a frame header from the start of p. size is zero when p
-// doesn't hold all of it.
+// doesn't hold all of it; h then has the fields that are there.
 func parseHeader(p []byte) (h ws.Header, size int, err error) {
 	if len(p) < 2 {
 		return h, 0, nil
@@ -111,7 +112,9 @@ func parseHeader(p []byte) (h ws.Header, size int, err error) {
 		if size = 4; len(p) < size {
 			return h, 0, nil
 		}
-		h.Length = int64(binary.BigEndian.Uint16(p[2:]))
+		if h.Length = int64(binary.BigEndian.Uint16(p[2:])); h.Length < len16 {
+			return h, 0, errLongLength
+		}
 	case len64:
 		if size = 10; len(p) < size {
 			return h, 0, nil
@@ -119,6 +122,9 @@ func parseHeader(p []byte) (h ws.Header, size int, err error) {
 		v := binary.BigEndian.Uint64(p[2:])
 		if v>>63 != 0 {
 			return h, 0, errHugeLength
+		}
+		if v <= 0xffff {
+			return h, 0, errLongLength
 		}
 		h.Length = int64(v)
 	default:

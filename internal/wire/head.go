@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 )
 
 // Limits on a request's head.
@@ -39,6 +40,7 @@ var (
 	errHeadTooBig   = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: fmt.Sprintf("the request's head exceeds %d bytes", MaxHead)}
 	errManyFields   = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: fmt.Sprintf("the request has more than %d header fields", maxFields)}
 	errRequestLine  = badRequest("malformed request line")
+	errHost         = badRequest("a request has exactly one Host field")
 	errField        = badRequest("malformed header field")
 	errControlBytes = badRequest("control characters in the request's head")
 )
@@ -64,15 +66,24 @@ type Head struct {
 // characters. The error is a *Refusal.
 func (h *Head) Parse(p []byte, from int) (int, error) {
 	limit := p[:min(len(p), MaxHead)]
-	end := bytes.Index(limit[max(0, min(from, len(limit))-3):], []byte("\r\n\r\n"))
+	from = max(0, min(from, len(limit))-3)
+	end := bytes.Index(limit[from:], []byte("\r\n\r\n"))
+	if end >= 0 {
+		end += from + 4
+		limit = limit[:end]
+	}
+	// Refused at once: whoever ends lines like that doesn't know that more is
+	// awaited.
+	if loneLF(limit, from) {
+		return 0, errControlBytes
+	}
 	if end < 0 {
 		if len(p) >= MaxHead {
 			return 0, errHeadTooBig
 		}
 		return 0, nil
 	}
-	end += max(0, min(from, len(limit))-3) + 4
-	h.Raw = p[:end]
+	h.Raw = limit
 	h.Fields = h.Fields[:0]
 
 	line, rest, _ := bytes.Cut(h.Raw[:end-2], []byte("\r\n"))
@@ -83,7 +94,10 @@ func (h *Head) Parse(p []byte, from int) (int, error) {
 	if h.Method, line, ok = bytes.Cut(line, []byte(" ")); !ok || !isToken(h.Method) {
 		return 0, errRequestLine
 	}
-	if h.Target, h.Proto, ok = bytes.Cut(line, []byte(" ")); !ok || len(h.Target) == 0 || bytes.IndexByte(h.Proto, ' ') >= 0 || !bytes.HasPrefix(h.Proto, []byte("HTTP/")) {
+	if h.Target, h.Proto, ok = bytes.Cut(line, []byte(" ")); !ok || !isVersion(h.Proto) {
+		return 0, errRequestLine
+	}
+	if _, err := url.ParseRequestURI(string(h.Target)); err != nil {
 		return 0, errRequestLine
 	}
 	for len(rest) > 0 {
@@ -100,10 +114,14 @@ func (h *Head) Parse(p []byte, from int) (int, error) {
 		}
 		h.Fields = append(h.Fields, Field{name, bytes.Trim(value, " \t")})
 	}
+	if h.count("Host") > 1 {
+		return 0, errHost
+	}
 	return end, nil
 }
 
-// Get returns the first value of the named field, nil if there is none.
+// Get returns the first value of the named field, an empty one if there is
+// none.
 func (h *Head) Get(name string) []byte {
 	for i := range h.Fields {
 		if equalFold(h.Fields[i].Name, name) {
@@ -122,16 +140,20 @@ func (h *Head) count(name string) (n int) {
 	return n
 }
 
-// IsUpgrade reports whether the request asks for WebSocket, in whatever way:
-// everything else is for an ordinary HTTP server.
-func (h *Head) IsUpgrade() bool {
+// lists reports whether one of the named fields, which together are one list
+// (RFC 9110 section 5.3), holds token.
+func (h *Head) lists(name, token string) bool {
 	for i := range h.Fields {
-		if equalFold(h.Fields[i].Name, "Upgrade") && hasToken(h.Fields[i].Value, "websocket") {
+		if equalFold(h.Fields[i].Name, name) && hasToken(h.Fields[i].Value, token) {
 			return true
 		}
 	}
 	return false
 }
+
+// IsUpgrade reports whether the request asks for WebSocket, in whatever way:
+// everything else is for an ordinary HTTP server.
+func (h *Head) IsUpgrade() bool { return h.lists("Upgrade", "websocket") }
 
 // Path returns the target's path, still percent-encoded, without the query.
 func (h *Head) Path() []byte {
@@ -166,6 +188,22 @@ func isToken(b []byte) bool {
 		}
 	}
 	return len(b) > 0
+}
+
+// isVersion reports whether b is an HTTP version (RFC 9112 section 2.3).
+func isVersion(b []byte) bool {
+	digit := func(c byte) bool { return '0' <= c && c <= '9' }
+	return len(b) == len("HTTP/1.1") && bytes.HasPrefix(b, []byte("HTTP/")) && digit(b[5]) && b[6] == '.' && digit(b[7])
+}
+
+// loneLF reports whether an LF from b[from] on doesn't follow a CR.
+func loneLF(b []byte, from int) bool {
+	for i := from; i < len(b); i++ {
+		if b[i] == '\n' && (i == 0 || b[i-1] != '\r') {
+			return true
+		}
+	}
+	return false
 }
 
 func hasControl(b []byte) bool {

@@ -12,8 +12,8 @@ func CheckOriginPattern(pattern string) error {
 	if pattern == "*" {
 		return nil
 	}
-	u, err := url.Parse(strings.Replace(pattern, "://*.", "://", 1))
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || strings.Contains(u.Host, "*") {
+	_, host, ok := parseOrigin(strings.Replace(pattern, "://*.", "://", 1))
+	if !ok || strings.Contains(host, "*") {
 		return fmt.Errorf("%q is no origin; it looks like https://example.com, https://*.example.com, or * for all", pattern)
 	}
 	return nil
@@ -27,20 +27,27 @@ func OriginAllowed(origin, host string, patterns []string) bool {
 	if origin == "" {
 		return true
 	}
+	scheme, from, ok := parseOrigin(origin)
 	for _, p := range patterns {
 		if p == "*" || strings.EqualFold(p, origin) {
 			return true
 		}
-		scheme, domain, wild := strings.Cut(p, "://*.")
-		if !wild {
-			continue
-		}
-		s, h, ok := strings.Cut(origin, "://")
-		if ok && strings.EqualFold(s, scheme) && len(h) > len(domain)+1 &&
-			strings.EqualFold(h[len(h)-len(domain)-1:], "."+domain) {
+		s, domain, wild := strings.Cut(p, "://*.")
+		if ok && wild && strings.EqualFold(s, scheme) && len(from) > len(domain)+1 &&
+			strings.EqualFold(from[len(from)-len(domain)-1:], "."+domain) {
 			return true
 		}
 	}
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+	return ok && strings.EqualFold(from, host)
+}
+
+// parseOrigin splits scheme://host[:port]. It takes nothing more than that, no
+// user and no path: in what a browser sends there is no such thing (RFC 6454
+// section 6.2), so it could only be there to look like another host.
+func parseOrigin(s string) (scheme, host string, ok bool) {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || !strings.EqualFold(s, u.Scheme+"://"+u.Host) {
+		return "", "", false
+	}
+	return u.Scheme, u.Host, true
 }

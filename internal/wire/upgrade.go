@@ -11,12 +11,16 @@ import (
 )
 
 var (
-	errHost      = badRequest("a request has exactly one Host field")
-	errKey       = badRequest("Sec-WebSocket-Key has to be given once and be 16 bytes in base64")
-	errVersion   = badRequest("Sec-WebSocket-Version has to be given once")
-	errBody      = badRequest("a WebSocket handshake has no body")
-	errNotGET    = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "a WebSocket handshake is a GET request", Header: "Allow: GET\r\n"}
-	errUpgradeTo = &Refusal{Status: http.StatusUpgradeRequired, Reason: "this server speaks WebSocket version 13", Header: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"}
+	errTarget     = badRequest("a WebSocket handshake names its resource by a path")
+	errUpgrade    = badRequest("Upgrade has to list websocket")
+	errConnection = badRequest("Connection has to list upgrade")
+	errKey        = badRequest("Sec-WebSocket-Key has to be given once and be 16 bytes in base64")
+	errVersion    = badRequest("Sec-WebSocket-Version has to be given once")
+	errProtocol   = badRequest("malformed Sec-WebSocket-Protocol field")
+	errBody       = badRequest("a WebSocket handshake has no body")
+	errNotGET     = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "a WebSocket handshake is a GET request", Header: "Allow: GET\r\n"}
+	errUpgradeTo  = &Refusal{Status: http.StatusUpgradeRequired, Reason: "this server speaks WebSocket version 13", Header: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"}
+	errOldHTTP    = &Refusal{Status: http.StatusHTTPVersionNotSupported, Reason: "a WebSocket handshake is an HTTP/1.1 request"}
 )
 
 // Upgrader answers opening handshakes (RFC 6455 section 4.2), one after the
@@ -25,7 +29,8 @@ var (
 // behind the head. It isn't safe for concurrent use.
 type Upgrader struct {
 	up        ws.Upgrader
-	in        []byte
+	head      []byte // reused
+	in        []byte // of head, what ws.Upgrader hasn't read
 	out       []byte
 	protocols []string
 	chosen    string
@@ -57,10 +62,12 @@ func NewUpgrader() *Upgrader {
 // subprotocols the server knows; the client's order decides.
 func (u *Upgrader) Upgrade(dst []byte, h *Head, protocols []string, accept func(protocol string) error) ([]byte, error) {
 	start := len(dst)
-	u.in, u.out = h.Raw, dst
+	u.out = dst
 	u.protocols, u.chosen, u.accept = protocols, "", accept
-	err := precheck(h)
+	err := check(h)
 	if err == nil {
+		u.head = appendPlainHead(u.head[:0], h)
+		u.in = u.head
 		_, err = u.up.Upgrade(handshakeIO{u})
 	}
 	dst = u.out
@@ -72,19 +79,35 @@ func (u *Upgrader) Upgrade(dst []byte, h *Head, protocols []string, accept func(
 	return dst, nil
 }
 
-// precheck refuses what ws.Upgrader lets through.
-func precheck(h *Head) error {
+// check refuses what isn't a handshake for this server (RFC 6455 section
+// 4.2.1).
+func check(h *Head) error {
 	if string(h.Method) != http.MethodGet {
 		return errNotGET
+	}
+	if v := string(h.Proto); v < "HTTP/1.1" || v >= "HTTP/2.0" {
+		return errOldHTTP
+	}
+	if h.Target[0] != '/' {
+		return errTarget
 	}
 	if h.count("Host") != 1 {
 		return errHost
 	}
-	if h.count("Sec-WebSocket-Version") > 1 {
+	if n := h.count("Content-Length"); h.count("Transfer-Encoding") > 0 || n > 1 || n == 1 && string(h.Get("Content-Length")) != "0" {
+		return errBody
+	}
+	if !h.lists("Upgrade", "websocket") {
+		return errUpgrade
+	}
+	if !h.lists("Connection", "upgrade") {
+		return errConnection
+	}
+	if h.count("Sec-WebSocket-Version") != 1 {
 		return errVersion
 	}
-	if h.count("Transfer-Encoding") > 0 || h.count("Content-Length") > 0 && string(h.Get("Content-Length")) != "0" {
-		return errBody
+	if string(h.Get("Sec-WebSocket-Version")) != "13" {
+		return errUpgradeTo
 	}
 	var key [18]byte // room for what base64.DecodedLen(24) asks for
 	raw := h.Get("Sec-WebSocket-Key")
@@ -97,21 +120,26 @@ func precheck(h *Head) error {
 	return nil
 }
 
-// refusalOf turns what ws.Upgrader returns into a Refusal.
+// appendPlainHead appends a head that means the same as h, which has been
+// checked, in the one form that ws.Upgrader takes: it knows neither lists nor
+// several fields in Upgrade, and no second Connection field, which proxies
+// make of the first.
+func appendPlainHead(dst []byte, h *Head) []byte {
+	const prefix = "Sec-WebSocket-"
+	dst = append(dst, "GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
+	for _, f := range h.Fields {
+		if len(f.Name) > len(prefix) && equalFold(f.Name[:len(prefix)], prefix) {
+			dst = append(append(append(append(dst, f.Name...), ": "...), f.Value...), "\r\n"...)
+		}
+	}
+	return append(dst, "\r\n"...)
+}
+
+// refusalOf turns what ws.Upgrader returns into a Refusal: what accept
+// returned, or that it couldn't read the one field that check hasn't.
 func refusalOf(err error) *Refusal {
-	var own *Refusal
-	if errors.As(err, &own) {
-		return own
-	}
-	if errors.Is(err, ws.ErrHandshakeUpgradeRequired) {
-		return errUpgradeTo
-	}
-	var rej *ws.ConnectionRejectedError
-	if errors.As(err, &rej) {
-		return &Refusal{Status: rej.StatusCode(), Reason: rej.Error()}
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ws.ErrMalformedRequest) {
-		return errRequestLine
+	if errors.Is(err, ws.ErrMalformedRequest) {
+		return errProtocol
 	}
 	return AsRefusal(err)
 }
