@@ -60,28 +60,21 @@ func (a *Acceptor) Resume() error {
 	}
 	// An exclusive registration can't be modified: it is removed and added again.
 	if err := a.loop.Add(a.fd, Readable|exclusive, a.ready); err != nil {
-		a.loop.SetTimer(&a.timer, retryAccept, func() { a.Resume() })
+		a.loop.SetTimer(&a.timer, retryAccept, a.retry)
 		return err
 	}
 	a.on = true
 	return nil
 }
 
-// resumeLater keeps trying: epoll needs memory too.
-func (a *Acceptor) resumeLater() {
-	a.loop.SetTimer(&a.timer, retryAccept, func() {
-		if a.Resume() != nil {
-			a.resumeLater()
-		}
-	})
-}
+func (a *Acceptor) retry() { _ = a.Resume() } // which tries again if it fails
 
 // Pause leaves connections in the kernel's queue, for another loop or process
 // that accepts from the same socket, or until Resume.
 func (a *Acceptor) Pause() {
 	a.loop.ClearTimer(&a.timer)
 	if a.on {
-		a.loop.Del(a.fd)
+		_ = a.loop.Del(a.fd) // fails where it isn't watched, which is what is wanted
 		a.on = false
 	}
 }
@@ -91,6 +84,9 @@ func (a *Acceptor) ready(ev Events) {
 		return
 	}
 	for range acceptsPerWake {
+		if !a.on { // paused in this round; fd may be closed already
+			return
+		}
 		if !a.to.Reserve() {
 			a.Pause()
 			return
@@ -113,7 +109,7 @@ func (a *Acceptor) ready(ev Events) {
 			a.said = true
 			a.to.Short(err)
 		}
-		a.loop.SetTimer(&a.timer, retryAccept, func() { a.Resume() })
+		a.loop.SetTimer(&a.timer, retryAccept, a.retry)
 		return
 	}
 }

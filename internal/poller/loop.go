@@ -140,7 +140,7 @@ func (l *Loop) Post(t Task) bool {
 // could reach whatever has got the number by then.
 func (l *Loop) wakeLocked() {
 	one := [8]byte{1}
-	unix.Write(l.wakeFD, one[:]) // can only fail if the counter is full, and then it is awake
+	_, _ = unix.Write(l.wakeFD, one[:]) // can only fail if the counter is full, and then it is awake
 }
 
 func (l *Loop) onWake(ev Events) {
@@ -148,7 +148,7 @@ func (l *Loop) onWake(ev Events) {
 		return
 	}
 	var buf [8]byte
-	unix.Read(l.wakeFD, buf[:])
+	_, _ = unix.Read(l.wakeFD, buf[:]) // EAGAIN would only mean a wake-up too many
 	l.mu.Lock()
 	tasks := l.tasks
 	l.tasks = l.spare[:0]
@@ -169,7 +169,7 @@ func (l *Loop) onWake(ev Events) {
 func (l *Loop) Add(fd int, events Events, fn func(Events)) error {
 	if err := l.ep.Add(fd, events, fn); err != nil {
 		if !errors.Is(err, netpoll.ErrRegistered) { // then the callback is that of the first Add
-			l.ep.Del(fd) // the failed Add has left its callback behind
+			_ = l.ep.Del(fd) // the failed Add has left its callback behind
 		}
 		return fmt.Errorf("poller: watching descriptor %d: %w", fd, err)
 	}

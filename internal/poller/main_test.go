@@ -1,0 +1,163 @@
+package poller
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// patience bounds how long a test waits for what must come. Nothing is asserted
+// about the time it takes.
+const patience = 30 * time.Second
+
+// TestMain fails the run if a test has left a goroutine or a descriptor behind.
+func TestMain(m *testing.M) {
+	before := descriptors()
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "goroutines are left:", err)
+			code = 1
+		}
+		if after := descriptors(); len(after) > len(before) {
+			fmt.Fprintf(os.Stderr, "descriptors are left: %v, before they were %v\n", after, before)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// descriptors returns what the process has open, by number.
+func descriptors() map[string]string {
+	paths, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		panic(err)
+	}
+	open := make(map[string]string)
+	for _, p := range paths {
+		if what, err := os.Readlink(p); err == nil { // not the one that was open to list them
+			open[filepath.Base(p)] = what
+		}
+	}
+	return open
+}
+
+// newLoop starts a loop that is closed at the end of the test, if the test
+// hasn't.
+func newLoop(t *testing.T, sys Sys) *Loop {
+	t.Helper()
+	l, err := New(sys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return l
+}
+
+// on runs fn on the loop and waits for it. Twice in a row, it also waits until
+// the loop has called back for all that was ready before.
+func on(t *testing.T, l *Loop, fn func()) {
+	t.Helper()
+	done := make(chan struct{})
+	if !l.Post(Func(func() { defer close(done); fn() })) {
+		t.Fatal("the loop takes no task")
+	}
+	receive(t, done)
+}
+
+// settle waits until the loop has nothing left to call back for.
+func settle(t *testing.T, l *Loop) {
+	t.Helper()
+	for range 3 {
+		on(t, l, func() {})
+	}
+}
+
+// receive waits for a value, or for ch to be closed.
+func receive[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatal("it has not come")
+		panic("unreachable")
+	}
+}
+
+// socket is a descriptor that is closed at the end of the test, if the test
+// hasn't.
+type socket struct {
+	t      *testing.T
+	fd     int
+	closed bool
+}
+
+func own(t *testing.T, fd int) *socket {
+	s := &socket{t: t, fd: fd}
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *socket) close() {
+	if !s.closed {
+		s.closed = true
+		unix.Close(s.fd)
+	}
+}
+
+func (s *socket) write(p string) {
+	s.t.Helper()
+	if n, err := unix.Write(s.fd, []byte(p)); n != len(p) || err != nil {
+		s.t.Fatalf("%d of %d bytes written, %v", n, len(p), err)
+	}
+}
+
+// pair returns the two ends of a connection.
+func pair(t *testing.T) (a, b *socket) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return own(t, fds[0]), own(t, fds[1])
+}
+
+// listen returns a listener on loopback, its descriptor for Acceptors and its
+// address.
+func listen(t *testing.T) (net.Listener, int, netip.AddrPort) {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	fd, err := ListenerFD(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln, own(t, fd).fd, ln.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// connect connects n times to addr.
+func connect(t *testing.T, addr netip.AddrPort, n int) {
+	t.Helper()
+	for range n {
+		c, err := net.DialTimeout("tcp4", addr.String(), patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+}

@@ -1,0 +1,245 @@
+package poller
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+func isNonblocking(t *testing.T, fd int) bool {
+	t.Helper()
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		t.Error(err)
+	}
+	return flags&unix.O_NONBLOCK != 0
+}
+
+// fdOf returns a listener's own descriptor.
+func fdOf(t *testing.T, ln *net.TCPListener) (own int) {
+	t.Helper()
+	raw, err := ln.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) { own = int(fd) }); err != nil {
+		t.Fatal(err)
+	}
+	return own
+}
+
+func TestListenerFD(t *testing.T) {
+	ln, fd, addr := listen(t)
+	if !isNonblocking(t, fd) {
+		t.Error("the duplicate blocks")
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("the duplicate outlives exec (%#x, %v)", flags, err)
+	}
+	if fd == fdOf(t, ln.(*net.TCPListener)) {
+		t.Error("it is the listener's own descriptor")
+	}
+	ln.Close()
+	connect(t, addr, 1) // the duplicate still listens
+}
+
+// The listener's other descriptors, in whatever process, never block while it
+// is shared: their Acceptors rely on it.
+func TestListenerFDNeverClearsNonblock(t *testing.T) {
+	l, _, _ := listen(t)
+	ln := l.(*net.TCPListener)
+	fd := fdOf(t, ln)
+	var stop atomic.Bool
+	var blocking atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			if !isNonblocking(t, fd) {
+				blocking.Add(1)
+			}
+		}
+	})
+	for range 3000 {
+		dup, err := ListenerFD(ln)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		unix.Close(dup)
+	}
+	stop.Store(true)
+	wg.Wait()
+	if n := blocking.Load(); n > 0 {
+		t.Errorf("%d times it was seen to block", n)
+	}
+}
+
+func TestListenerFDOfAUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	fd, err := ListenerFD(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own(t, fd)
+	l := newLoop(t, nil)
+	k := newTaker(t, 1)
+	accept(t, l, fd, k)
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	receive(t, k.taken)
+}
+
+func TestListenerFDFails(t *testing.T) {
+	ln, _, _ := listen(t)
+	ln.Close()
+	before := len(descriptors())
+	for _, l := range []net.Listener{ln, struct{ net.Listener }{ln}} {
+		if fd, err := ListenerFD(l); err == nil || fd >= 0 {
+			t.Errorf("the descriptor of a %T that can't be shared is %d, %v", l, fd, err)
+		}
+	}
+	if after := len(descriptors()); after != before {
+		t.Errorf("%d descriptors are left", after-before)
+	}
+}
+
+// dial connects on l and returns the descriptor and what came of it.
+func dial(t *testing.T, l *Loop, laddr, raddr netip.AddrPort) (*socket, error) {
+	t.Helper()
+	fd, err := Dial(laddr, raddr)
+	if err != nil {
+		if fd >= 0 {
+			t.Errorf("a failed Dial returns descriptor %d", fd)
+		}
+		return nil, err
+	}
+	s := own(t, fd)
+	done := make(chan error, 1)
+	on(t, l, func() {
+		if err := l.Add(fd, Writable, func(Events) {
+			l.Del(fd)
+			done <- ConnectError(fd)
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, receive(t, done)
+}
+
+func TestDial(t *testing.T) {
+	l := newLoop(t, nil)
+	ln, _, addr := listen(t)
+	source := netip.MustParseAddrPort("127.0.0.2:0")
+	for _, laddr := range []netip.AddrPort{{}, source} {
+		s, err := dial(t, l, laddr, addr)
+		if err != nil {
+			t.Fatalf("from %v: %v", laddr, err)
+		}
+		if !isNonblocking(t, s.fd) {
+			t.Errorf("from %v, the socket blocks", laddr)
+		}
+		if nodelay, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || nodelay == 0 {
+			t.Errorf("from %v, the socket has no TCP_NODELAY (%d, %v)", laddr, nodelay, err)
+		}
+		if got := PeerAddr(s.fd); got != addr {
+			t.Errorf("from %v, the peer is %v, want %v", laddr, got, addr)
+		}
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		want := loopback
+		if laddr.IsValid() {
+			want = laddr.Addr()
+			if late, err := unix.GetsockoptInt(s.fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT); err != nil || late == 0 {
+				t.Errorf("the port is picked before the connection (%d, %v)", late, err)
+			}
+		}
+		if from := c.RemoteAddr().(*net.TCPAddr).AddrPort(); from.Addr() != want {
+			t.Errorf("from %v, the connection comes from %v", laddr, from)
+		}
+	}
+}
+
+// A source port that is given is used, and one that is taken isn't.
+func TestDialFromAPort(t *testing.T) {
+	l := newLoop(t, nil)
+	ln, _, addr := listen(t)
+	first, err := dial(t, l, netip.MustParseAddrPort("127.0.0.3:0"), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := dial(t, l, c.RemoteAddr().(*net.TCPAddr).AddrPort(), addr); !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		t.Errorf("a source port that is taken: %v", err)
+	}
+	first.close()
+}
+
+func TestDialFails(t *testing.T) {
+	l := newLoop(t, nil)
+	ln, dup, addr := listen(t)
+	ln.Close()
+	unix.Shutdown(dup, unix.SHUT_RDWR) // nobody listens any more
+	if _, err := dial(t, l, netip.AddrPort{}, addr); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("where nobody listens: %v", err)
+	}
+	foreign := netip.MustParseAddrPort("192.0.2.1:0") // RFC 5737: of no machine
+	before := len(descriptors())
+	if _, err := dial(t, l, foreign, addr); !errors.Is(err, unix.EADDRNOTAVAIL) {
+		t.Errorf("from an address of no machine: %v", err)
+	}
+	if _, err := dial(t, l, netip.AddrPort{}, netip.MustParseAddrPort("255.255.255.255:1")); err == nil {
+		t.Error("it is connected to everybody")
+	}
+	if after := len(descriptors()); after != before {
+		t.Errorf("failures leave %d descriptors", after-before)
+	}
+}
+
+func TestConnectErrorOfNoSocket(t *testing.T) {
+	if err := ConnectError(-1); !errors.Is(err, unix.EBADF) {
+		t.Errorf("got %v, want %v", err, unix.EBADF)
+	}
+}
+
+func TestPeerAddr(t *testing.T) {
+	a, _ := pair(t)
+	for what, fd := range map[string]int{"of a Unix socket": a.fd, "of no socket": -1} {
+		if addr := PeerAddr(fd); addr.IsValid() {
+			t.Errorf("%s: %v", what, addr)
+		}
+	}
+}
+
+func TestSockaddr(t *testing.T) {
+	v4, ok := sockaddr(netip.MustParseAddrPort("192.0.2.1:8080")).(*unix.SockaddrInet4)
+	if !ok || v4.Addr != [4]byte{192, 0, 2, 1} || v4.Port != 8080 {
+		t.Errorf("IPv4: %+v", v4)
+	}
+	v6, ok := sockaddr(netip.MustParseAddrPort("[2001:db8::1]:8080")).(*unix.SockaddrInet6)
+	if !ok || v6.Addr != [16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 1} || v6.Port != 8080 {
+		t.Errorf("IPv6: %+v", v6)
+	}
+}
