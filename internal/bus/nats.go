@@ -2,11 +2,9 @@ package bus
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 
@@ -39,10 +37,10 @@ type NATSConfig struct {
 // one subject carries all topics, so that a subscription to a topic takes
 // effect at once, without a round trip.
 type NATS struct {
-	cfg  NATSConfig
-	nc   *nats.Conn
-	node Node
-	lost atomic.Uint64
+	cfg      NATSConfig
+	nc       *nats.Conn
+	node     Node
+	messages *nats.Subscription
 }
 
 // DialNATS connects to a NATS server. The caller has to Close the NATS.
@@ -52,12 +50,8 @@ func DialNATS(cfg NATSConfig) (*NATS, error) {
 	b.nc, err = nats.Connect(cfg.URL,
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
-				if n, err := sub.Dropped(); err == nil {
-					b.lost.Store(uint64(n))
-				}
-			}
+		nats.IgnoreAuthErrorAbort(), // the operator may still put it right
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			cfg.OnError(fmt.Errorf("bus: %w", err))
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -74,12 +68,21 @@ func DialNATS(cfg NATSConfig) (*NATS, error) {
 
 // Close ends the connection, after what was published has been sent.
 func (b *NATS) Close() {
-	b.nc.Flush()
+	if b.nc.IsConnected() { // Flush would wait in vain for a server that is away
+		b.nc.Flush()
+	}
 	b.nc.Close()
 }
 
-// Lost returns the number of messages that this server was too slow to take.
-func (b *NATS) Lost() uint64 { return b.lost.Load() }
+// Lost returns the number of messages that this server was too slow to take. It
+// must not be called before Attach.
+func (b *NATS) Lost() uint64 {
+	n, err := b.messages.Dropped()
+	if err != nil {
+		return 0 // closed
+	}
+	return uint64(n)
+}
 
 // Check returns an error while there is no connection.
 func (b *NATS) Check() error {
@@ -92,15 +95,15 @@ func (b *NATS) Check() error {
 // Attach implements Bus.
 func (b *NATS) Attach(node Node) error {
 	b.node = node
-	sub, err := b.nc.Subscribe(b.cfg.Prefix+subjectMessages, b.onMessage)
-	if err != nil {
+	var err error
+	if b.messages, err = b.nc.Subscribe(b.cfg.Prefix+subjectMessages, b.onMessage); err != nil {
 		return fmt.Errorf("bus: subscribing: %w", err)
 	}
-	if err := sub.SetPendingLimits(-1, pendingBytes); err != nil {
+	if err := b.messages.SetPendingLimits(-1, pendingBytes); err != nil {
 		return fmt.Errorf("bus: setting limits: %w", err)
 	}
 	_, err = b.nc.Subscribe(b.cfg.Prefix+subjectCount, func(m *nats.Msg) {
-		m.Respond(strconv.AppendInt(nil, int64(node.Subscribers(string(m.Data))), 10))
+		_ = m.Respond(strconv.AppendInt(nil, int64(node.Subscribers(string(m.Data))), 10)) // who asked notices that an answer is missing
 	})
 	if err != nil {
 		return fmt.Errorf("bus: subscribing: %w", err)
@@ -111,15 +114,9 @@ func (b *NATS) Attach(node Node) error {
 	return nil
 }
 
-// Publish implements Bus. A message on the bus is
-//
-//	type (1 byte) | length of topic (uvarint) | topic | payload
+// Publish implements Bus.
 func (b *NATS) Publish(topic string, t wire.MessageType, payload []byte) error {
-	buf := make([]byte, 0, 1+binary.MaxVarintLen32+len(topic)+len(payload))
-	buf = append(buf, byte(t))
-	buf = binary.AppendUvarint(buf, uint64(len(topic)))
-	buf = append(buf, topic...)
-	buf = append(buf, payload...)
+	buf := encode(topic, t, payload)
 	if err := b.nc.Publish(b.cfg.Prefix+subjectMessages, buf); err != nil {
 		return fmt.Errorf("bus: publishing %d bytes: %w", len(buf), err)
 	}
@@ -135,21 +132,6 @@ func (b *NATS) onMessage(m *nats.Msg) {
 	b.node.Deliver(topic, t, payload)
 }
 
-var errMalformed = errors.New("bus: a message that no hubbub server of this version has sent")
-
-func parse(p []byte) (topic string, t wire.MessageType, payload []byte, err error) {
-	if len(p) < 2 {
-		return "", 0, nil, errMalformed
-	}
-	t = wire.MessageType(p[0])
-	n, size := binary.Uvarint(p[1:])
-	if size <= 0 || n > uint64(len(p)-1-size) || t != wire.Text && t != wire.Binary {
-		return "", 0, nil, errMalformed
-	}
-	p = p[1+size:]
-	return string(p[:n]), t, p[n:], nil
-}
-
 // Subscribers implements Bus: it asks every server and waits for all to answer.
 func (b *NATS) Subscribers(ctx context.Context, topic string) (int, error) {
 	if b.cfg.Nodes == 0 {
@@ -160,7 +142,7 @@ func (b *NATS) Subscribers(ctx context.Context, topic string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("bus: asking for subscribers: %w", err)
 	}
-	defer sub.Unsubscribe()
+	defer func() { _ = sub.Unsubscribe() }()
 	if err := b.nc.PublishRequest(b.cfg.Prefix+subjectCount, inbox, []byte(topic)); err != nil {
 		return 0, fmt.Errorf("bus: asking for subscribers: %w", err)
 	}

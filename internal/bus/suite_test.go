@@ -1,0 +1,242 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hubbub/internal/wire"
+)
+
+// mode is a way to join servers. All have to pass the same tests.
+type mode struct {
+	name string
+	// join returns n buses that are joined, and that think they are of so many
+	// nodes. They are closed when the test ends.
+	join func(t *testing.T, n, nodes int) []Bus
+	// largest is the size in bytes of a payload that still passes.
+	largest int
+}
+
+var modes = []mode{
+	{"embedded", joinEmbedded, 64 << 20},
+	{"external", joinExternal, 1 << 20},
+}
+
+func joinEmbedded(t *testing.T, n, nodes int) []Bus {
+	e, err := StartEmbedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return dialAll(t, e.URL(), n, nodes)
+}
+
+func joinExternal(t *testing.T, n, nodes int) []Bus {
+	return dialAll(t, startNATS(t).url(), n, nodes)
+}
+
+func dialAll(t *testing.T, url string, n, nodes int) []Bus {
+	t.Helper()
+	buses := make([]Bus, n)
+	for i := range buses {
+		buses[i] = dial(t, NATSConfig{URL: url, Prefix: "test", Name: fmt.Sprint("node ", i), Nodes: nodes})
+	}
+	return buses
+}
+
+// dial connects; what goes wrong later fails the test unless cfg has an OnError.
+func dial(t *testing.T, cfg NATSConfig) *NATS {
+	t.Helper()
+	if cfg.OnError == nil {
+		cfg.OnError = func(err error) { t.Errorf("the bus says: %v", err) }
+	}
+	b, err := DialNATS(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// inEveryMode runs test once for each mode, with n servers joined.
+func inEveryMode(t *testing.T, n int, test func(t *testing.T, m mode, members []*member)) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) { test(t, m, attach(t, m.join(t, n, n))) })
+	}
+}
+
+// everyByte has each byte once.
+func everyByte() string {
+	var p [256]byte
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return string(p[:])
+}
+
+func TestMessagesReachEveryNodeOnceAsTheyAre(t *testing.T) {
+	inEveryMode(t, 3, func(t *testing.T, _ mode, members []*member) {
+		messages := []message{
+			{"lobby", wire.Text, "héllo"},
+			{"lobby", wire.Binary, everyByte()},
+			{"lobby", wire.Text, ""},
+			{"lobby", wire.Binary, ""},
+			{"", wire.Text, "no topic"},
+			{"", wire.Binary, ""},
+			{everyByte(), wire.Text, "any topic"},
+			{"a.*.> \r\n$JS.API", wire.Text, "a topic that would mean something to NATS"},
+			{strings.Repeat("t", 1<<16), wire.Text, "a long topic"},
+			{"lobby", wire.Binary, strings.Repeat("\x00\xff", 1<<19)}, // 1 MiB
+			{"lobby", wire.Text, "the last"},
+		}
+		for i, publisher := range members {
+			var sent []message
+			for _, msg := range messages {
+				if msg.payload != "" {
+					msg.payload += fmt.Sprint(i) // to tell the publishers apart
+				}
+				publisher.publish(msg)
+				sent = append(sent, msg)
+			}
+			for j, m := range members {
+				got := m.await(sent[len(sent)-1])
+				expect(t, fmt.Sprintf("from %d to %d", i, j), got[i*len(messages):], sent)
+			}
+		}
+	})
+}
+
+func TestLargestPayload(t *testing.T) {
+	inEveryMode(t, 2, func(t *testing.T, m mode, members []*member) {
+		msg := message{"lobby", wire.Binary, strings.Repeat("x", m.largest)}
+		members[0].publish(msg)
+		for i, m := range members {
+			expect(t, fmt.Sprint("node ", i), m.await(msg), []message{msg})
+		}
+	})
+}
+
+func TestOrderOfEachPublisher(t *testing.T) {
+	inEveryMode(t, 3, func(t *testing.T, _ mode, members []*member) {
+		const n = 1000
+		sent := make([][]message, len(members))
+		var wg sync.WaitGroup
+		for p, m := range members {
+			for i := range n {
+				sent[p] = append(sent[p], text(p, i))
+			}
+			wg.Go(func() {
+				for _, msg := range sent[p] {
+					m.publish(msg)
+				}
+			})
+		}
+		wg.Wait()
+		for p := range members {
+			for i, m := range members {
+				got := m.await(sent[p][n-1])
+				expect(t, fmt.Sprintf("from %d to %d", p, i), from(p, got), sent[p])
+			}
+		}
+	})
+}
+
+func TestSlowNodeHoldsUpNobodyElse(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			var members []*member
+			for _, b := range mode.join(t, 3, 3) {
+				members = append(members, newMember(t, b))
+			}
+			slow := members[1]
+			slow.hold = make(chan struct{})
+			release := sync.OnceFunc(func() { close(slow.hold) })
+			t.Cleanup(release)
+			for _, m := range members {
+				m.attach()
+			}
+			var sent []message
+			for i := range 1000 {
+				sent = append(sent, text(0, i))
+				members[0].publish(sent[i])
+			}
+			for _, i := range []int{0, 2} {
+				expect(t, fmt.Sprint("node ", i), members[i].await(sent[len(sent)-1]), sent)
+			}
+			if got := slow.received(); len(got) != 0 {
+				t.Fatalf("%d messages were delivered to a node that waits in Deliver", len(got))
+			}
+			release()
+			expect(t, "the slow node", slow.await(sent[len(sent)-1]), sent)
+		})
+	}
+}
+
+func TestSubscribersAreAddedUp(t *testing.T) {
+	inEveryMode(t, 3, func(t *testing.T, _ mode, members []*member) {
+		odd := everyByte()
+		members[0].counts = map[string]int{"lobby": 1, "one": 7, odd: 3, "": 1}
+		members[1].counts = map[string]int{"lobby": 20, odd: 4, "": 1}
+		members[2].counts = map[string]int{"lobby": 300, "": 1}
+		var wg sync.WaitGroup
+		for topic, want := range map[string]int{"lobby": 321, "one": 7, odd: 7, "": 3, "nobody": 0} {
+			for i, m := range members {
+				wg.Go(func() { // answers must not get mixed up
+					ctx, cancel := context.WithTimeout(context.Background(), patience)
+					defer cancel()
+					if got, err := m.bus.Subscribers(ctx, topic); err != nil || got != want {
+						t.Errorf("node %d: %d subscribers of %.10q and %v, want %d", i, got, topic, err, want)
+					}
+				})
+			}
+		}
+		wg.Wait()
+	})
+}
+
+func TestSubscribersOfMissingNodes(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			members := attach(t, m.join(t, 2, 3))
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			n, err := members[0].bus.Subscribers(ctx, "lobby")
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "of 3 servers") {
+				t.Errorf("%d subscribers and %v, want that the deadline has passed, and for how many servers", n, err)
+			}
+		})
+	}
+}
+
+func TestSubscribersOfUnknownNodes(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			members := attach(t, m.join(t, 2, 0))
+			n, err := members[0].bus.Subscribers(context.Background(), "lobby")
+			if err == nil || !strings.Contains(err.Error(), "isn't known") {
+				t.Errorf("%d subscribers and %v, want an error: the number of servers isn't known", n, err)
+			}
+		})
+	}
+}
+
+// TestOrderSurvivesManyTopics: topics share nothing that could overtake.
+func TestOrderSurvivesManyTopics(t *testing.T) {
+	inEveryMode(t, 2, func(t *testing.T, _ mode, members []*member) {
+		var sent []message
+		for i := range 500 {
+			msg := text(0, i)
+			msg.topic = fmt.Sprint(i % 7)
+			sent = append(sent, msg)
+			members[0].publish(msg)
+		}
+		for i, m := range members {
+			expect(t, fmt.Sprint("node ", i), m.await(sent[len(sent)-1]), sent)
+		}
+	})
+}
