@@ -1,0 +1,79 @@
+# The habits of this project. CI calls the same targets: see .ci/run.
+
+# A toolchain that tools/install.sh fetched comes first; the places of go.dev's own archive and of
+# Ubuntu's Chromium come last, for a shell whose PATH lacks them.
+export PATH := $(CURDIR)/.tools/go/bin:$(PATH):/usr/local/go/bin:/snap/bin
+
+# Each has a go.mod of its own, so that the root's stays short.
+MODULES := . bench/peers web/e2e
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  := $(shell git rev-parse --verify --quiet --short HEAD 2>/dev/null || echo unknown)
+# -buildvcs=false: the stamp comes from here, and a tree without git must build too.
+GOBUILD := go build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.8.0
+# The version is part of the name: a new pin builds a new binary, an old one stays usable.
+GOLANGCI_LINT := $(CURDIR)/.tools/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GOVULNCHECK   := $(CURDIR)/.tools/bin/govulncheck-$(GOVULNCHECK_VERSION)
+
+ARGS     ?=
+COUNT    ?= 3
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := build
+.PHONY: help build run test race lint fuzz bench fmt clean deps deps-test
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: deps ## build bin/server and bin/loadgen
+	@$(GOBUILD) -o bin/ ./cmd/server ./cmd/loadgen
+
+run: build ## install what is missing, build, serve http://localhost:8080 (ARGS="-addr :9000" for other flags)
+	@bin/server $(ARGS)
+
+test: deps-test ## every test, with the race detector: server, debug build, page in Chromium, benchmark peers
+	go test -race ./...
+	go test -race -tags hubbubdebug . ./internal/broadcast
+	go vet ./...
+	go vet -tags hubbubdebug ./...
+	cd bench/peers && go vet ./... && go test -race ./...
+	cd web/e2e && go vet ./... && go test -race ./...
+
+race: deps-test ## the tests again and again under the race detector (COUNT=3)
+	go test -race -count=$(COUNT) ./...
+
+lint: deps $(GOLANGCI_LINT) $(GOVULNCHECK) ## golangci-lint and govulncheck, both pinned, over every module
+	@for m in $(MODULES); do \
+		echo "lint: $$m"; \
+		(cd $$m && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; \
+	done
+	@tools/vulncheck.sh $(GOVULNCHECK) $(MODULES)
+
+fuzz: deps ## every fuzz target in turn (FUZZTIME=10s each)
+	@tools/fuzz.sh $(FUZZTIME)
+
+bench: build ## server, peers and floor side by side (BENCH_CONNS=20000 on a small machine, ARGS=-full for five rounds)
+	@$(GOBUILD) -o bin/ ./bench ./bench/floor
+	@cd bench/peers && $(GOBUILD) -o ../../bin/ ./...
+	@bin/bench $(if $(BENCH_CONNS),-conns $(BENCH_CONNS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
+
+fmt: deps ## gofmt every module
+	@for m in $(MODULES); do (cd $$m && go fmt ./...) || exit 1; done
+
+clean: ## remove what build made (.tools, with the linters and any fetched Go, stays)
+	rm -rf bin
+
+deps:
+	@tools/install.sh build
+
+deps-test:
+	@tools/install.sh test
+
+$(GOLANGCI_LINT): | deps
+	@tools/gotool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(GOVULNCHECK): | deps
+	@tools/gotool.sh $@ golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
