@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"hubbub/cmd/loadgen/internal/plan"
+	"hubbub/cmd/loadgen/internal/procfs"
+	"hubbub/cmd/loadgen/internal/report"
+)
+
+// buildVersion returns the module's version and the commit it was built from,
+// as far as the binary knows them.
+func buildVersion() (version, commit string) {
+	version, commit = "(devel)", "unknown commit"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, commit
+	}
+	if info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			commit += " with changes"
+		}
+	}
+	return version, commit
+}
+
+// conditions describes the circumstances of the run.
+func (o *options) conditions(args []string) report.Conditions {
+	p := &o.plan
+	version, commit := buildVersion()
+	_, memory, _ := procfs.Default.MemAvailable() // zero where it can't be had
+	c := report.Conditions{
+		Version: version,
+		Commit:  commit,
+		Go:      runtime.Version(),
+		Kernel:  procfs.Default.Kernel(),
+		CPU:     procfs.Default.CPUModel(),
+		Cores:   runtime.NumCPU(),
+		Memory:  memory,
+		Command: args,
+		Started: time.Now().UTC().Truncate(time.Second),
+		URL:     o.url,
+		Sources: p.Sources.Len(),
+		Run:     p.RunName(),
+		Size:    p.Size,
+		Topics:  p.Topics,
+		Senders: p.Publishers,
+	}
+	switch {
+	case p.Mode == plan.Idle:
+		c.Model = "idle: nothing is sent"
+	case p.Mode == plan.Echo:
+		c.Senders = p.Conns
+		c.Model = fmt.Sprintf("closed: each connection keeps %d in flight; latency counts from the actual send", p.Window)
+	case p.Open():
+		c.Model = fmt.Sprintf("open: %v messages per second on schedule; latency counts from the intended send", p.Rate)
+	default:
+		c.Model = fmt.Sprintf("closed: each publisher keeps %d in flight; latency counts from the actual send", p.Window)
+	}
+	return c
+}

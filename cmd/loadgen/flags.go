@@ -1,0 +1,233 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/peterbourgon/ff/v3"
+
+	"hubbub/cmd/loadgen/internal/payload"
+	"hubbub/cmd/loadgen/internal/plan"
+)
+
+// Bounds of flags. Most are far beyond what a machine holds and only keep
+// nonsense out.
+const (
+	maxConns  = 10_000_000
+	maxSize   = 1 << 20
+	maxWindow = 10_000
+	maxRate   = 10_000_000
+	maxWait   = 24 * time.Hour
+)
+
+const (
+	defaultURL = "ws://127.0.0.1:8080/ws"
+	echoURL    = "ws://127.0.0.1:8080/echo" // in -mode echo
+	envPrefix  = "LOADGEN"
+)
+
+// options are what the command line asks for.
+type options struct {
+	plan      plan.Plan // as far as the command line decides it
+	url       string
+	host      string
+	port      uint16
+	processes int
+	json      string
+	html      string
+	serverPID int
+	adminURL  string
+}
+
+// errHandled is returned when there is nothing more to do.
+var errHandled = errors.New("handled")
+
+// parse reads the command line and the environment. Whatever is wrong, the
+// error is one line that says how it should be.
+func parse(args []string, stdout io.Writer) (*options, error) {
+	o := &options{}
+	p := &o.plan
+	fs := flag.NewFlagSet("loadgen", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	var mode, sources string
+	var version bool
+	fs.IntVar(&p.Conns, "conns", 1000, "connections to open")
+	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint; in -mode echo the default ends in /echo")
+	fs.StringVar(&mode, "mode", string(plan.Fanout), "fanout: publishers send, everyone on the topic receives; echo: each connection gets back what it sends; idle: connections are only held")
+	fs.Float64Var(&p.Rate, "rate", 1, "fanout: messages per `second`, all publishers together, sent on schedule")
+	fs.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to publish, or to hold the connections")
+	fs.IntVar(&p.Size, "size", 128, "`bytes` of a message's payload")
+	fs.IntVar(&p.Publishers, "publishers", 1, "fanout: connections that publish")
+	fs.IntVar(&p.Topics, "topics", 1, "fanout: topics to spread connections and publishers over")
+	fs.Float64Var(&p.Ramp, "ramp", 0, "connections to open per `second`; 0: as fast as it goes")
+	fs.IntVar(&p.Window, "window", 0, "messages in flight per sender: each is sent when one comes back (fanout: instead of -rate; echo: at least 1, the default)")
+	fs.StringVar(&sources, "source-ips", "", "addresses to connect from: `list` of a.b.c.d or a.b.c.d-e (default: the kernel's choice, and on loopback one per 250 connections)")
+	fs.IntVar(&o.processes, "processes", 0, "processes to spread the connections over; 0: as many as the limit of descriptors asks for")
+	fs.StringVar(&o.json, "json", "", "write the report as JSON to `file`")
+	fs.StringVar(&o.html, "html", "", "write the report as a page with plots to `file`")
+	fs.IntVar(&o.serverPID, "server-pid", 0, "follow this process and its descendants as the server (default: found by the listening socket, if it is on this machine)")
+	fs.StringVar(&o.adminURL, "admin-url", "", "follow the server by its /metrics, at http://`host:port`")
+	fs.DurationVar(&p.Settle, "settle", time.Second, "pause between the last connection and the first message")
+	fs.DurationVar(&p.Timeout, "timeout", 30*time.Second, "how long to wait in the end for deliveries that are missing")
+	fs.BoolVar(&version, "version", false, "print the version and exit")
+
+	err := ff.Parse(fs, args, ff.WithEnvVarPrefix(envPrefix))
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage(fs, stdout)
+		return nil, errHandled
+	case err != nil:
+		return nil, fmt.Errorf("%w (loadgen -h lists the flags)", err)
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q (loadgen -h lists the flags)", fs.Arg(0))
+	case version:
+		v, commit := buildVersion()
+		fmt.Fprintf(stdout, "loadgen %s %s\n", v, commit)
+		return nil, errHandled
+	}
+	given := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	p.Mode = plan.Mode(mode)
+	if p.Mode == plan.Echo {
+		if !given["url"] {
+			o.url = echoURL
+		}
+		if !given["window"] {
+			p.Window = 1
+		}
+	}
+	if err := o.check(given); err != nil {
+		return nil, err
+	}
+	if sources != "" {
+		if p.Sources, err = plan.ParseSources(sources); err != nil {
+			return nil, fmt.Errorf("-source-ips: %w", err)
+		}
+	}
+	return o, o.parseURL()
+}
+
+// check holds every flag against its range.
+func (o *options) check(given map[string]bool) error {
+	p := &o.plan
+	switch p.Mode {
+	case plan.Fanout, plan.Echo, plan.Idle:
+	default:
+		return fmt.Errorf("-mode %s: allowed are fanout, echo, idle", p.Mode)
+	}
+	lowWindow := 0
+	if p.Mode == plan.Echo {
+		lowWindow = 1
+	}
+	for _, f := range []struct {
+		name      string
+		v, lo, hi int
+	}{
+		{"conns", p.Conns, 1, maxConns},
+		{"size", p.Size, payload.HeaderSize, maxSize},
+		{"topics", p.Topics, 1, p.Conns},
+		{"publishers", p.Publishers, 1, p.Conns},
+		{"window", p.Window, lowWindow, maxWindow},
+		{"processes", o.processes, 0, p.Conns},
+		{"server-pid", o.serverPID, 0, math.MaxInt32},
+	} {
+		if f.v < f.lo || f.v > f.hi {
+			return fmt.Errorf("-%s %d: allowed are %d to %d", f.name, f.v, f.lo, f.hi)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		v, lo time.Duration
+	}{
+		{"duration", p.Duration, time.Millisecond},
+		{"settle", p.Settle, 0},
+		{"timeout", p.Timeout, 0},
+	} {
+		if f.v < f.lo || f.v > maxWait {
+			return fmt.Errorf("-%s %s: allowed are %s to %s", f.name, f.v, f.lo, maxWait)
+		}
+	}
+	if !(p.Ramp >= 0 && p.Ramp <= maxRate) { // not NaN either
+		return fmt.Errorf("-ramp %v: allowed are 0 to %d", p.Ramp, maxRate)
+	}
+	if !(p.Rate > 0 && p.Rate <= maxRate) {
+		return fmt.Errorf("-rate %v: allowed is more than 0, up to %d", p.Rate, maxRate)
+	}
+	if p.Mode == plan.Fanout && p.Open() && p.Messages().Total == 0 {
+		return fmt.Errorf("-rate %v: not one message in -duration %s; allowed is %v or more", p.Rate, p.Duration, 1/p.Duration.Seconds())
+	}
+	return o.conflicts(given)
+}
+
+// conflicts refuses flags that would have no effect.
+func (o *options) conflicts(given map[string]bool) error {
+	mode := o.plan.Mode
+	switch {
+	case given["rate"] && mode != plan.Fanout:
+		return fmt.Errorf("-rate: only with -mode fanout, not %s", mode)
+	case given["rate"] && o.plan.Window > 0:
+		return errors.New("-rate: not together with -window, which sends whenever a message has come back")
+	case given["publishers"] && mode != plan.Fanout:
+		return fmt.Errorf("-publishers: only with -mode fanout, not %s", mode)
+	case given["topics"] && mode == plan.Echo:
+		return errors.New("-topics: not with -mode echo")
+	case given["window"] && mode == plan.Idle:
+		return errors.New("-window: not with -mode idle")
+	}
+	return nil
+}
+
+func (o *options) parseURL() error {
+	u, err := url.Parse(o.url)
+	if err != nil {
+		return fmt.Errorf("-url %s: %w", o.url, err)
+	}
+	switch {
+	case u.Scheme == "wss":
+		return fmt.Errorf("-url %s: TLS is not supported, give the ws:// address behind it", o.url)
+	case u.Scheme != "ws":
+		return fmt.Errorf("-url %s: has to begin with ws://", o.url)
+	case u.Hostname() == "":
+		return fmt.Errorf("-url %s: has no host", o.url)
+	}
+	o.host, o.port = u.Hostname(), 80
+	if s := u.Port(); s != "" {
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("-url %s: port %s: allowed are 1 to 65535", o.url, s)
+		}
+		o.port = uint16(n)
+	}
+	o.plan.Host = u.Host
+	o.plan.Target = u.RequestURI()
+	if o.adminURL != "" {
+		a, err := url.Parse(o.adminURL)
+		if err != nil || a.Scheme != "http" && a.Scheme != "https" || a.Host == "" {
+			return fmt.Errorf("-admin-url %s: has to be like http://127.0.0.1:8081", o.adminURL)
+		}
+		o.adminURL = strings.TrimRight(o.adminURL, "/")
+	}
+	return nil
+}
+
+func usage(fs *flag.FlagSet, w io.Writer) {
+	fmt.Fprintf(w, `loadgen opens WebSocket connections, publishes on schedule and reports what arrived, and when.
+
+  loadgen -conns 100000                   fan-out of one message per second to 100,000
+  loadgen -conns 1000 -window 8           fan-out as fast as the server can, 8 messages in flight
+  loadgen -conns 1000 -mode echo          request and reply
+  loadgen -conns 100000 -mode idle        only hold connections
+
+Every flag can also be set as environment variable %s_NAME.
+
+`, envPrefix)
+	fs.SetOutput(w)
+	fs.PrintDefaults()
+}

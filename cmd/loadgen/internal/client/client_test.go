@@ -1,0 +1,203 @@
+package client
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"go.uber.org/goleak"
+
+	"hubbub/cmd/loadgen/internal/clock"
+	"hubbub/cmd/loadgen/internal/plan"
+	"hubbub/cmd/loadgen/internal/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newPlan is ten messages to conns subscribers of the server at url.
+func newPlan(t *testing.T, url string, conns int) *plan.Plan {
+	t.Helper()
+	host := strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/ws")
+	return &plan.Plan{
+		Run: 99, Mode: plan.Fanout, Addr: netip.MustParseAddrPort(host), Host: host, Target: "/ws",
+		Conns: conns, Publishers: 1, Topics: 1, Rate: 100, Size: 100,
+		Duration: 100 * time.Millisecond, Timeout: 5 * time.Second,
+	}
+}
+
+// play runs a plan in this process, from the first connection to the last.
+func play(t *testing.T, p *plan.Plan) *Result {
+	t.Helper()
+	before := descriptors(t)
+	f, err := New(p, p.Split(1, 2)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	f.Connect(ctx)
+	clk, err := clock.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	totals := make([]uint32, p.Publishers)
+	for _, s := range f.Publish(ctx, clk.Now()) {
+		if p.Mode == plan.Fanout {
+			totals[s.Publisher] += s.Messages
+		}
+	}
+	if p.Mode != plan.Fanout {
+		totals = nil
+	}
+	res := f.Finish(ctx, totals, clk.Now()+int64(p.Timeout))
+	f.Close()
+	if after := descriptors(t); after > before+p.Conns { // the relay may still hold its ends
+		t.Errorf("%d descriptors are left over", after-before)
+	}
+	return res
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+func TestFramesInPieces(t *testing.T) {
+	for _, chop := range []int{1, 3, 50} {
+		p := newPlan(t, (&relay.Relay{Chop: chop}).Start(t), 5)
+		c := play(t, p).Counts
+		if c.Sent != 10 || c.Delivered != 50 || c.Missing != 0 || c.Corrupt != 0 {
+			t.Errorf("pieces of %d bytes: %+v", chop, c)
+		}
+	}
+}
+
+func TestEverySocketIsClosed(t *testing.T) {
+	closed := make(chan struct{}, 20)
+	r := &relay.Relay{Opened: func(_ int, c net.Conn) {}}
+	r.Closed = func() { closed <- struct{}{} }
+	p := newPlan(t, r.Start(t), 20)
+	play(t, p)
+	for range 20 { // each with a close frame
+		<-closed
+	}
+}
+
+func TestPingIsAnswered(t *testing.T) {
+	var pongs atomic.Int32
+	p := newPlan(t, (&relay.Relay{
+		Before: func(m int, subscribers []net.Conn) {
+			for _, c := range subscribers {
+				wsutil.WriteServerMessage(c, ws.OpPing, []byte("are you there"))
+			}
+		},
+		Pong: func(p []byte) {
+			if string(p) == "are you there" {
+				pongs.Add(1)
+			}
+		},
+	}).Start(t), 5)
+	p.Timeout = 10 * time.Second
+	c := play(t, p).Counts
+	// The closing handshake comes behind the pongs, so all have arrived.
+	if c.Delivered != 50 || c.Lost != 0 || pongs.Load() != 50 {
+		t.Errorf("%d pongs, want 50: %+v", pongs.Load(), c)
+	}
+}
+
+func TestLostConnections(t *testing.T) {
+	const at = 5 // message before which the connections are lost
+	frame := func(p []byte, op ws.OpCode) func(net.Conn) {
+		return func(c net.Conn) { wsutil.WriteServerMessage(c, op, p) }
+	}
+	for _, tt := range []struct {
+		name   string
+		break_ func(net.Conn)
+		reason []string // either of them
+	}{
+		{"closed with a code", frame(ws.NewCloseFrameBody(1008, "slow consumer"), ws.OpClose), []string{"lost: closed by the server: 1008 slow consumer"}},
+		{"closed without", frame(nil, ws.OpClose), []string{"lost: closed by the server: 1005 "}},
+		{"hung up", func(c net.Conn) { c.Close() }, []string{"lost: the server closed the connection without a close frame", "lost: connection reset by peer", "lost: broken pipe"}},
+		{"reset", func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() }, []string{"lost: connection reset by peer", "lost: broken pipe"}},
+		{"nonsense", func(c net.Conn) { c.Write([]byte{0xff, 0xff}) }, []string{"lost: the server broke the protocol"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlan(t, (&relay.Relay{Before: func(m int, subscribers []net.Conn) {
+				if m == at {
+					tt.break_(subscribers[3])
+					tt.break_(subscribers[7])
+				}
+			}}).Start(t), 10)
+			// The publisher has to stay: subscribers are in order of handshakes,
+			// and which connection is which isn't known. So let all publish.
+			p.Publishers = 10
+			p.Rate = 1000
+			p.Timeout = 500 * time.Millisecond // what the lost ones sent last may not have arrived
+			res := play(t, p)
+			c := res.Counts
+			if c.Opened != 10 || c.Lost != 2 {
+				t.Errorf("opened %d, lost %d; want 10, 2", c.Opened, c.Lost)
+			}
+			if c.Expected != 10*c.Sent || c.Delivered+c.Missing != c.Expected || c.Missing == 0 || c.Duplicate+c.Reordered+c.Corrupt != 0 {
+				t.Errorf("%+v", c)
+			}
+			n := 0
+			for reason, k := range res.Failures {
+				if slices.ContainsFunc(tt.reason, func(want string) bool { return strings.HasPrefix(reason, want) }) {
+					n += k
+				}
+			}
+			if n != 2 {
+				t.Errorf("failures %v, want 2 × %q", res.Failures, tt.reason)
+			}
+		})
+	}
+}
+
+func TestRetry(t *testing.T) {
+	r := &relay.Relay{HangUp: func(n int) bool { return n < 3 }}
+	res := play(t, newPlan(t, r.Start(t), 10))
+	if c := res.Counts; c.Opened != 10 || c.Failed != 0 || c.Retries != 3 {
+		t.Errorf("opened %d, failed %d, retries %d; want 10, 0, 3: %v", c.Opened, c.Failed, c.Retries, res.Failures)
+	}
+}
+
+func TestGivesUp(t *testing.T) {
+	r := &relay.Relay{HangUp: func(int) bool { return true }}
+	res := play(t, newPlan(t, r.Start(t), 2))
+	if c := res.Counts; c.Opened != 0 || c.Failed != 2 || c.Retries != 2*(maxAttempts-1) {
+		t.Errorf("opened %d, failed %d, retries %d; want 0, 2, %d", c.Opened, c.Failed, c.Retries, 2*(maxAttempts-1))
+	}
+	n := 0
+	for reason, k := range res.Failures { // hung up or reset, as it happens
+		if strings.HasPrefix(reason, "handshake: ") {
+			n += k
+		}
+	}
+	if n != 2 {
+		t.Errorf("failures %v, want 2 of the handshake", res.Failures)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	res := play(t, newPlan(t, "ws://"+ln.Addr().String()+"/ws", 300))
+	if c := res.Counts; c.Failed != 300 || res.Failures["connect: connection refused"] != 300 {
+		t.Errorf("failed %d: %v", c.Failed, res.Failures)
+	}
+}

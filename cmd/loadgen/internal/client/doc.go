@@ -1,0 +1,14 @@
+// Package client holds one process's share of a run's connections on event
+// loops: it opens them, publishes on schedule, and takes account of every
+// message that arrives.
+//
+// A connection costs no goroutine and no buffer, about 120 bytes with what the
+// poller keeps of it; receiving allocates nothing and makes one system call
+// per readable socket.
+//
+//   - Fleet: the share as a whole, and the phases of its life (fleet.go)
+//   - lane: one event loop and everything on it (lane.go)
+//   - conn: one connection: connecting (dial.go), receiving (receive.go)
+//   - publisher: a connection that sends (publish.go)
+//   - Progress, Result: what comes out (result.go)
+package client

@@ -1,0 +1,302 @@
+package client
+
+import (
+	"maps"
+
+	"hubbub/cmd/loadgen/internal/clock"
+	"hubbub/cmd/loadgen/internal/ledger"
+	"hubbub/cmd/loadgen/internal/payload"
+	"hubbub/cmd/loadgen/internal/plan"
+	"hubbub/cmd/loadgen/internal/recorder"
+	"hubbub/internal/poller"
+	"hubbub/internal/wire"
+)
+
+// maxKept is how many messages of a run have their spread kept one by one.
+const maxKept = 2000
+
+// maxReasons bounds how many different reasons of failure are told apart.
+const maxReasons = 64
+
+type task = poller.Func
+
+// lane is one event loop with the connections on it. All its methods must be
+// called on the loop, but those marked otherwise.
+type lane struct {
+	// Static after construction.
+	plan   *plan.Plan
+	clk    clock.Clock
+	loop   *poller.Loop
+	sys    poller.Sys
+	codec  *payload.Codec
+	rules  wire.Rules
+	greet  wire.ClientHandshake
+	first  int // number of conns[0] within the run
+	stride int // from one connection's number to the next one's
+	nstrm  int // streams per connection
+	// The same for all frames: masking protects proxies from what scripts in
+	// browsers can send (RFC 6455 section 10.3), and here is neither.
+	mask [4]byte
+
+	// Owned by the loop: connecting.
+	conns     []conn
+	granted   int // how many may have been dialled by now
+	dialled   int // how many have been
+	inFlight  int // attempts under way
+	retrying  int // waiting for another attempt
+	dialling  bool
+	onSettled func()
+
+	// Owned by the loop: receiving.
+	book  *ledger.Book
+	dec   *wire.Decoder // for a connection that holds none; always settled
+	live  int           // connections that are open
+	count Counts
+	fails map[string]int
+	pause pauses
+
+	// Owned by the loop: publishing.
+	pubs       []*publisher
+	start, end int64
+	frozen     bool             // nothing more is sent
+	rest       map[*conn][]byte // output that a socket didn't take
+	body       []byte           // payload being sent
+
+	// Owned by the loop: finishing.
+	totals      []uint32
+	outstanding int64 // deliveries that can still come
+	onComplete  func()
+	closed      bool // the account is: what arrives now isn't entered
+	closing     bool
+	onShut      func()
+
+	handshake, latency, late, lag recorder.Histogram
+	messages                      *recorder.Messages
+}
+
+// newLane may be called anywhere.
+func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, error) {
+	loop, err := poller.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	n := (share.Count - i + share.Loops - 1) / share.Loops
+	l := &lane{
+		plan:      p,
+		clk:       clk,
+		loop:      loop,
+		sys:       loop.Sys(),
+		codec:     payload.NewCodec(p.Run),
+		rules:     wire.Rules{Client: true, MaxMessage: max(p.Size, maxForeign)},
+		greet:     wire.ClientHandshake{Host: p.Host, Key: p.Key()},
+		first:     share.First + i,
+		stride:    share.Loops,
+		nstrm:     p.Streams(),
+		conns:     make([]conn, n),
+		book:      ledger.New(n * p.Streams()),
+		dec:       &wire.Decoder{},
+		fails:     make(map[string]int),
+		rest:      make(map[*conn][]byte),
+		handshake: recorder.NewHistogram(),
+		latency:   recorder.NewHistogram(),
+		late:      recorder.NewHistogram(),
+		lag:       recorder.NewHistogram(),
+		messages:  recorder.NewMessages(maxKept),
+	}
+	for j := range l.conns {
+		l.conns[j] = conn{lane: l, fd: -1, at: int32(j)}
+	}
+	copy(l.mask[:], l.greet.Key[:])
+	if p.Mode != plan.Idle {
+		l.body = make([]byte, p.Size)
+		payload.Pad(l.body)
+	}
+	return l, nil
+}
+
+// maxForeign is the largest message taken at all: a foreign one is to be
+// counted as such, not to break the connection.
+const maxForeign = 1 << 20
+
+// state is where a connection is in its life.
+type state uint8
+
+const (
+	waiting     state = iota // for its turn, or for another attempt
+	connecting               // TCP
+	handshaking              // request sent
+	open
+	parting // close frame sent, waiting for the server to close
+	failed  // never opened
+	lost    // was open
+)
+
+// conn is one connection. 48 bytes, and as little elsewhere.
+type conn struct {
+	lane *lane
+	dec  *wire.Decoder // nil unless a message is in the middle
+	dial *attempt      // nil once it is open
+	pub  *publisher    // nil unless it publishes
+	fd   int32
+	at   int32 // index in lane.conns
+	st   state
+}
+
+// number is the connection's number within the run.
+func (c *conn) number() int { return c.lane.first + int(c.at)*c.lane.stride }
+
+// end closes the connection, which is in no list afterwards.
+func (c *conn) end(st state) {
+	l := c.lane
+	if c.fd >= 0 {
+		_ = l.loop.Del(int(c.fd)) // it may never have been added
+		l.sys.Close(int(c.fd))
+		c.fd = -1
+	}
+	if c.st == open || c.st == parting {
+		l.live--
+	}
+	if c.dec != nil {
+		c.dec.Reset()
+		c.dec = nil
+	}
+	delete(l.rest, c)
+	c.st = st
+}
+
+// lose ends an open connection that should have stayed open.
+func (c *conn) lose(reason string) {
+	l := c.lane
+	if c.st == parting {
+		c.end(lost)
+		l.checkShut()
+		return
+	}
+	c.end(lost)
+	l.count.Lost++
+	l.fail("lost: " + reason)
+	if l.totals != nil {
+		l.outstanding -= int64(l.missing(c))
+		l.checkComplete()
+	}
+}
+
+func (l *lane) fail(reason string) {
+	if _, known := l.fails[reason]; !known && len(l.fails) >= maxReasons {
+		reason = "other reasons"
+	}
+	l.fails[reason]++
+}
+
+// missing returns how many messages c hasn't got of those sent to it.
+func (l *lane) missing(c *conn) (n uint32) {
+	for i := range l.nstrm {
+		n += l.book.Missing(int(c.at)*l.nstrm+i, l.total(c, i))
+	}
+	return n
+}
+
+// total returns how many messages were sent on a stream of c.
+func (l *lane) total(c *conn, stream int) uint32 {
+	if l.plan.Mode == plan.Echo {
+		if c.pub == nil {
+			return 0
+		}
+		return c.pub.next
+	}
+	pub := l.plan.Topic(c.number()) + stream*l.plan.Topics
+	if pub >= len(l.totals) {
+		return 0
+	}
+	return l.totals[pub]
+}
+
+// await calls done once every delivery has come that still can.
+func (l *lane) await(totals []uint32, done func()) {
+	l.totals, l.onComplete, l.outstanding = totals, done, 0
+	if l.totals == nil {
+		l.totals = []uint32{}
+	}
+	for i := range l.conns {
+		if c := &l.conns[i]; c.st == open {
+			l.outstanding += int64(l.missing(c))
+		}
+	}
+	l.checkComplete()
+}
+
+func (l *lane) checkComplete() {
+	if l.onComplete != nil && l.outstanding <= 0 {
+		l.onComplete()
+		l.onComplete = nil
+	}
+}
+
+// shut sends a close frame on every open connection and calls done once the
+// server has closed them all.
+func (l *lane) shut(done func()) {
+	l.closing, l.onShut = true, done
+	for i := range l.conns {
+		c := &l.conns[i]
+		switch c.st {
+		case open:
+			c.st = parting
+			l.send(c, wire.AppendMaskedFrame(l.loop.WriteScratch()[:0], wire.OpClose,
+				wire.AppendClosePayload(nil, wire.CloseNormal, ""), l.mask))
+		case connecting, handshaking, waiting:
+			l.abandon(c)
+		}
+	}
+	l.checkShut()
+}
+
+func (l *lane) checkShut() {
+	if l.onShut != nil && l.live == 0 {
+		l.onShut()
+		l.onShut = nil
+	}
+}
+
+// closeAll closes what is still open; called when the loop has stopped.
+func (l *lane) closeAll() {
+	for i := range l.conns {
+		if c := &l.conns[i]; c.fd >= 0 {
+			l.sys.Close(int(c.fd))
+			c.fd = -1
+		}
+	}
+}
+
+func (l *lane) progress() Progress {
+	return Progress{
+		Open:      l.live,
+		Failed:    l.count.Failed,
+		Lost:      l.count.Lost,
+		Sent:      l.count.Sent,
+		Delivered: l.count.Delivered,
+	}
+}
+
+// result closes the lane's account and returns it; what it holds is the
+// caller's.
+func (l *lane) result(totals []uint32) *Result {
+	l.totals, l.closed = totals, true
+	res := newResult()
+	res.Counts = l.count
+	res.Counts.Pause = l.pause.length.Nano()
+	for i := range l.conns {
+		c := &l.conns[i]
+		if c.st != open && c.st != lost {
+			continue
+		}
+		for s := range l.nstrm {
+			total := l.total(c, s)
+			res.Counts.Expected += int64(total)
+			res.Counts.Missing += int64(l.book.Missing(int(c.at)*l.nstrm+s, total))
+		}
+	}
+	res.Failures = maps.Clone(l.fails)
+	res.Handshake, res.Latency, res.Late, res.Lag = l.handshake, l.latency, l.late, l.lag
+	res.Messages = l.messages
+	return res
+}

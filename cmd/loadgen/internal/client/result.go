@@ -1,0 +1,116 @@
+package client
+
+import "hubbub/cmd/loadgen/internal/recorder"
+
+// Progress is how far a run is.
+type Progress struct {
+	Open      int   `json:"open"`
+	Failed    int   `json:"failed"`
+	Lost      int   `json:"lost"`
+	Sent      int64 `json:"sent"`
+	Delivered int64 `json:"delivered"`
+}
+
+// Add adds another process's part.
+func (p *Progress) Add(q Progress) {
+	p.Open += q.Open
+	p.Failed += q.Failed
+	p.Lost += q.Lost
+	p.Sent += q.Sent
+	p.Delivered += q.Delivered
+}
+
+// Sent is how many messages a publisher has sent.
+type Sent struct {
+	Publisher int    `json:"publisher"`
+	Messages  uint32 `json:"messages"`
+}
+
+// Counts add up over event loops and processes.
+type Counts struct {
+	Opened     int   `json:"opened"`      // connections that were open at some time
+	Failed     int   `json:"failed"`      // connections that never opened
+	Lost       int   `json:"lost"`        // connections that opened and didn't stay so
+	Retries    int   `json:"retries"`     // attempts beyond a connection's first
+	FirstDial  int64 `json:"first_dial"`  // CLOCK_MONOTONIC, nanoseconds
+	LastOpen   int64 `json:"last_open"`   // likewise
+	LastArrive int64 `json:"last_arrive"` // likewise, of a delivery
+	ActiveCPU  int64 `json:"active_cpu"`  // processor time that went into messages, nanoseconds
+	Pause      int64 `json:"pause"`       // longest between two reads while messages come in, nanoseconds
+	Sent       int64 `json:"sent"`        // messages
+	Expected   int64 `json:"expected"`    // deliveries that should have come
+	Delivered  int64 `json:"delivered"`   // deliveries that came, each counted once
+	Missing    int64 `json:"missing"`
+	Duplicate  int64 `json:"duplicate"`
+	Reordered  int64 `json:"reordered"`
+	Corrupt    int64 `json:"corrupt"`
+}
+
+// Result is the account of a finished run, or of a part of it.
+type Result struct {
+	Counts    Counts             `json:"counts"`
+	Failures  map[string]int     `json:"failures"`
+	Handshake recorder.Histogram `json:"handshake"` // first attempt to connection open
+	Latency   recorder.Histogram `json:"latency"`   // intended time to arrival, of every delivery
+	Late      recorder.Histogram `json:"late"`      // intended to actual time of sending
+	Lag       recorder.Histogram `json:"lag"`       // of the event loops
+	Messages  *recorder.Messages `json:"-"`
+	Encoded   []byte             `json:"messages"` // Messages, for another process
+}
+
+func newResult() *Result {
+	return &Result{
+		Failures:  make(map[string]int),
+		Handshake: recorder.NewHistogram(),
+		Latency:   recorder.NewHistogram(),
+		Late:      recorder.NewHistogram(),
+		Lag:       recorder.NewHistogram(),
+		Messages:  recorder.NewMessages(maxKept),
+	}
+}
+
+// NewResult returns an empty Result to merge others into.
+func NewResult() *Result { return newResult() }
+
+// Merge adds o, which may be changed by it.
+func (r *Result) Merge(o *Result) {
+	a, b := &r.Counts, &o.Counts
+	a.Opened += b.Opened
+	a.Failed += b.Failed
+	a.Lost += b.Lost
+	a.Retries += b.Retries
+	if a.FirstDial == 0 || b.FirstDial != 0 && b.FirstDial < a.FirstDial {
+		a.FirstDial = b.FirstDial
+	}
+	a.LastOpen = max(a.LastOpen, b.LastOpen)
+	a.LastArrive = max(a.LastArrive, b.LastArrive)
+	a.ActiveCPU += b.ActiveCPU
+	a.Pause = max(a.Pause, b.Pause)
+	a.Sent += b.Sent
+	a.Expected += b.Expected
+	a.Delivered += b.Delivered
+	a.Missing += b.Missing
+	a.Duplicate += b.Duplicate
+	a.Reordered += b.Reordered
+	a.Corrupt += b.Corrupt
+	for reason, n := range o.Failures {
+		r.Failures[reason] += n
+	}
+	r.Handshake.Merge(o.Handshake)
+	r.Latency.Merge(o.Latency)
+	r.Late.Merge(o.Late)
+	r.Lag.Merge(o.Lag)
+	r.Messages.Merge(o.Messages)
+}
+
+// Pack prepares r for being marshaled.
+func (r *Result) Pack() (err error) {
+	r.Encoded, err = r.Messages.MarshalBinary()
+	return err
+}
+
+// Unpack completes r after it was unmarshaled.
+func (r *Result) Unpack() error {
+	r.Messages = &recorder.Messages{}
+	return r.Messages.UnmarshalBinary(r.Encoded)
+}

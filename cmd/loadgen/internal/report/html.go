@@ -1,0 +1,62 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+//go:embed page.html
+var page string
+
+// WriteHTML writes the report as one page that needs nothing else: no scripts,
+// no requests.
+func (r *Report) WriteHTML(w io.Writer) error {
+	charts, err := r.charts()
+	if err != nil {
+		return err
+	}
+	t, err := template.New("page").Funcs(template.FuncMap{
+		"count":  func(n any) string { return count(toInt(n)) },
+		"ms":     format,
+		"memory": memoryOf,
+		"rate":   func(f float64) string { return count(int(f)) },
+		"pct":    func(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) },
+		"join":   func(s []string) string { return strings.Join(s, " ") },
+	}).Parse(page)
+	if err != nil {
+		return err
+	}
+	type failure struct {
+		Reason string
+		N      int
+	}
+	var failures []failure
+	for _, reason := range slices.Sorted(maps.Keys(r.Failures)) {
+		failures = append(failures, failure{reason, r.Failures[reason]})
+	}
+	return t.Execute(w, map[string]any{"R": r, "Charts": charts, "Failures": failures})
+}
+
+func toInt(n any) int {
+	switch n := n.(type) {
+	case int:
+		return n
+	case int64:
+		return int(n)
+	case uint64:
+		return int(n)
+	}
+	return 0
+}
+
+func memoryOf(n any) string {
+	if f, ok := n.(float64); ok {
+		return memory(int64(f))
+	}
+	return memory(int64(toInt(n)))
+}
