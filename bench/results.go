@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Results is a whole benchmark, as results.json holds it.
+type Results struct {
+	Conditions Conditions    `json:"conditions"`
+	Rounds     int           `json:"rounds"`
+	Figures    []Figure      `json:"figures"`
+	Scenarios  []Played      `json:"scenarios"`
+	Benchmarks []GoBenchmark `json:"go_benchmarks"`
+}
+
+// Played is a scenario with what its runs gave, in the order in which they were played.
+type Played struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Conns int    `json:"conns"`
+	Runs  []Run  `json:"runs"`
+}
+
+// Run is one contender's turn in one round.
+type Run struct {
+	Scenario string   `json:"scenario"`
+	System   string   `json:"system"`
+	Round    int      `json:"round"`
+	Commands []string `json:"commands"`
+	// Error says why there are no measurements.
+	Error    string          `json:"error,omitempty"`
+	Measured Measured        `json:"measured"`
+	Raw      json.RawMessage `json:"raw,omitempty"` // what the load generator or the floor reported
+}
+
+// Measured is what the report shows of a run. Zero is a figure that the contender doesn't have.
+type Measured struct {
+	ConnectPerS   float64 `json:"connect_per_s,omitempty"`
+	LastMS        float64 `json:"last_ms,omitempty"` // mean over messages: until the last subscriber had it
+	P50MS         float64 `json:"p50_ms,omitempty"`  // mean over messages: until half of them had it
+	P99MS         float64 `json:"p99_ms,omitempty"`
+	RSSBytes      float64 `json:"rss_bytes,omitempty"`               // server, connections open and idle
+	BytesPerIdle  float64 `json:"rss_bytes_per_idle_conn,omitempty"` // server, above what it had without any
+	ServerCPUS    float64 `json:"server_cpu_s,omitempty"`            // from the first message on
+	GeneratorCPUS float64 `json:"generator_cpu_s,omitempty"`
+	Messages      int64   `json:"messages,omitempty"`
+	// Goroutines is how many more the server had with its connections than without.
+	Goroutines *int `json:"goroutines,omitempty"`
+	// Saturated says who had no processor time left while messages were under way.
+	Saturated string `json:"saturated,omitempty"`
+
+	Missing     int64 `json:"missing"`
+	Duplicate   int64 `json:"duplicate"`
+	Reordered   int64 `json:"reordered"`
+	Corrupt     int64 `json:"corrupt"`
+	ConnsFailed int   `json:"conns_failed"` // never opened, or lost
+}
+
+// Who may be saturated, in Measured.
+const (
+	saturatedGenerator = "generator" // the figures may be its own
+	saturatedMachine   = "machine"   // shared by server and generator, the server taking no less
+)
+
+// Fault says what went wrong in the run, or nothing.
+func (r Run) Fault() string {
+	m := r.Measured
+	switch {
+	case r.Error != "":
+		return r.Error
+	case m.Missing+m.Duplicate+m.Reordered+m.Corrupt > 0 || m.ConnsFailed > 0:
+		return fmt.Sprintf("%d missing, %d duplicate, %d reordered, %d corrupt, %d connections failed",
+			m.Missing, m.Duplicate, m.Reordered, m.Corrupt, m.ConnsFailed)
+	}
+	return ""
+}
+
+// faulty returns the runs that didn't deliver everything as it should be.
+func (r *Results) faulty() []Run {
+	var faulty []Run
+	for _, s := range r.Scenarios {
+		for _, run := range s.Runs {
+			if run.Fault() != "" {
+				faulty = append(faulty, run)
+			}
+		}
+	}
+	return faulty
+}
+
+// values returns one figure of a contender's runs in a scenario, by round, where there is one.
+func (p Played) values(system string, figure func(Measured) float64) map[int]float64 {
+	byRound := make(map[int]float64)
+	for _, run := range p.Runs {
+		if v := figure(run.Measured); run.System == system && run.Error == "" && v != 0 {
+			byRound[run.Round] = v
+		}
+	}
+	return byRound
+}
+
+// Systems returns the contenders of the scenario, in the order of their first turn.
+func (p Played) Systems() []string {
+	var names []string
+	for _, run := range p.Runs {
+		if run.Round == 1 {
+			names = append(names, run.System)
+		}
+	}
+	return names
+}
+
+// write puts everything into the folder: the raw results, the report, the plots.
+func (r *Results) write(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("making the folder for the results: %w", err)
+	}
+	data, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return fmt.Errorf("encoding the results: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "results.json"), append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	report, err := os.Create(filepath.Join(folder, "report.md"))
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	defer report.Close()
+	if err := render(report, r); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	if err := report.Close(); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return drawAll(folder, r)
+}
