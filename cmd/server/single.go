@@ -134,6 +134,8 @@ func serveUntil(stop context.Context, again func(), srv *hubbub.Server, ln net.L
 	if err := srv.Shutdown(ctx); err != nil {
 		log.Warn("connections were cut off: they took longer than -drain to end", "drain", o.drain)
 	}
-	_ = <-served // ErrServerClosed, now
+	if err := <-served; !errors.Is(err, hubbub.ErrServerClosed) {
+		return err
+	}
 	return nil
 }

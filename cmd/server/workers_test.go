@@ -68,9 +68,9 @@ func TestWorkersRelayToEachOther(t *testing.T) {
 	for _, c := range clients {
 		c.expect("nothing is between")
 	}
-	expectGet(t, p.addr, "/subscribers", 200, fmt.Sprintf(`{"subscribers":%d}`+"\n", len(clients)))
-	expectGet(t, p.addr, "/subscribers?topic=elsewhere", 200, `{"subscribers":0}`+"\n")
-	expectGet(t, p.addr, "/healthz", 200, "ok\n")
+	expectGet(t, p.addr, "/subscribers", fmt.Sprintf(`{"subscribers":%d}`+"\n", len(clients)))
+	expectGet(t, p.addr, "/subscribers?topic=elsewhere", `{"subscribers":0}`+"\n")
+	expectGet(t, p.addr, "/healthz", "ok\n")
 	expectEveryPage(t, p, len(clients))
 }
 
@@ -146,9 +146,17 @@ func (p *process) health(path string) (status int, h health) {
 // held returns the number of connections that a worker holds at /ws.
 func (p *process) held(worker int) int { return int(p.connections()[fmt.Sprint(worker)]) }
 
+// TestConnectionsBeyondTheLimitWait: a worker holds what it has room for, no
+// more; as long as there is room in one of them, nobody waits.
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
+	for _, loops := range []int{1, 4} {
+		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) { testConnectionsBeyondTheLimitWait(t, loops) })
+	}
+}
+
+func testConnectionsBeyondTheLimitWait(t *testing.T, loops int) {
 	const all = workers * 2
-	p := start(t, "-workers", fmt.Sprint(workers), "-max-conns", fmt.Sprint(all), "-loops", "1")
+	p := start(t, "-workers", fmt.Sprint(workers), "-max-conns", fmt.Sprint(all), "-loops", fmt.Sprint(loops))
 	clients := dialMany(t, all, p.addr, "/ws")
 	if conns := p.connections(); !maps.Equal(conns, map[string]float64{"0": 2, "1": 2, "2": 2}) {
 		t.Fatalf("connections by worker: %v, want two on each", conns)
