@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"time"
 
 	"hubbub/cmd/loadgen/internal/plan"
@@ -11,32 +10,15 @@ import (
 	"hubbub/cmd/loadgen/internal/report"
 )
 
-// buildVersion returns the module's version and the commit it was built from,
-// as far as the binary knows them.
-func buildVersion() (version, commit string) {
-	version, commit = "(devel)", "unknown commit"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return version, commit
-	}
-	if info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			commit = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			commit += " with changes"
-		}
-	}
-	return version, commit
-}
+// version and commit are set by the linker.
+var (
+	version = "devel"
+	commit  = "unknown commit"
+)
 
 // conditions describes the circumstances of the run.
 func (o *options) conditions(args []string) report.Conditions {
 	p := &o.plan
-	version, commit := buildVersion()
 	_, memory, _ := procfs.Default.MemAvailable() // zero where it can't be had
 	c := report.Conditions{
 		Version: version,

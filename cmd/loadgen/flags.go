@@ -57,7 +57,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	fs := flag.NewFlagSet("loadgen", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	var mode, sources string
-	var version bool
+	var showVersion bool
 	fs.IntVar(&p.Conns, "conns", 1000, "connections to open")
 	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint; in -mode echo the default ends in /echo")
 	fs.StringVar(&mode, "mode", string(plan.Fanout), "fanout: publishers send, everyone on the topic receives; echo: each connection gets back what it sends; idle: connections are only held")
@@ -76,7 +76,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	fs.StringVar(&o.adminURL, "admin-url", "", "follow the server by its /metrics, at http://`host:port`")
 	fs.DurationVar(&p.Settle, "settle", time.Second, "pause between the last connection and the first message")
 	fs.DurationVar(&p.Timeout, "timeout", 30*time.Second, "how long to wait in the end for deliveries that are missing")
-	fs.BoolVar(&version, "version", false, "print the version and exit")
+	fs.BoolVar(&showVersion, "version", false, "print the version and exit")
 
 	err := ff.Parse(fs, args, ff.WithEnvVarPrefix(envPrefix))
 	switch {
@@ -87,9 +87,8 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 		return nil, fmt.Errorf("%w (loadgen -h lists the flags)", err)
 	case fs.NArg() > 0:
 		return nil, fmt.Errorf("unexpected argument %q (loadgen -h lists the flags)", fs.Arg(0))
-	case version:
-		v, commit := buildVersion()
-		fmt.Fprintf(stdout, "loadgen %s %s\n", v, commit)
+	case showVersion:
+		fmt.Fprintf(stdout, "loadgen %s (%s)\n", version, commit)
 		return nil, errHandled
 	}
 	given := make(map[string]bool)
