@@ -89,14 +89,16 @@ func TestWorkerThatAnswersIsUp(t *testing.T) {
 		close(asked)
 		<-release
 	})
+	defer close(release)
 	go func() {
 		<-asked
 		close(over)
 	}()
-	if silent.answers(t.Context(), over) {
-		t.Error("a worker that has ended is up")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if silent.answers(ctx, over) || ctx.Err() != nil {
+		t.Error("a worker that has ended is up, or waited for")
 	}
-	close(release)
 }
 
 func TestAdminPages(t *testing.T) {

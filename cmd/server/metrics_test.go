@@ -194,7 +194,7 @@ func TestMetricsOfSilentWorkers(t *testing.T) {
 func TestMetricsThatCannotBeHad(t *testing.T) {
 	broken := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return nil, errors.New("out of order") })
 	var log bytes.Buffer
-	if got := merge(t.Context(), nil, broken, &log, ""); got.Code != 500 || !strings.Contains(got.Body.String(), "out of order") {
+	if got := merge(t.Context(), nil, broken, &log, ""); got.Code != 500 || got.Body.String() != "out of order\n" {
 		t.Errorf("%d %s", got.Code, got.Body)
 	}
 }

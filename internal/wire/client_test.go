@@ -66,6 +66,7 @@ func TestCheckResponse(t *testing.T) {
 		{"a longer status", "HTTP/1.1 1010 x\r\n" + upgrade + conn + accept + "\r\n", false, 0},
 		{"HTTP/1.0", "HTTP/1.0 101 Switching Protocols\r\n" + upgrade + conn + accept + "\r\n", false, 0},
 		{"not HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n", false, 0},
+		{"only an empty line", "\r\n\r\n", false, 0},
 		{"no Upgrade", status + conn + accept + "\r\n", false, 0},
 		{"another Upgrade", status + "Upgrade: h2c\r\n" + conn + accept + "\r\n", false, 0},
 		{"no Connection", status + upgrade + accept + "\r\n", false, 0},
@@ -82,8 +83,12 @@ func TestCheckResponse(t *testing.T) {
 			c.Protocol = "chat , superchat"
 			in := []byte(tt.in)
 			n, err := c.CheckResponse(in)
-			if (err == nil) != tt.ok || tt.ok && n != len(in)-tt.rest {
-				t.Fatalf("%d bytes taken, %v", n, err)
+			want := 0
+			if tt.ok {
+				want = len(in) - tt.rest
+			}
+			if (err == nil) != tt.ok || n != want {
+				t.Fatalf("%d bytes taken, want %d, and %v", n, want, err)
 			}
 			for i := 1; i < len(in)-tt.rest; i += max(1, len(in)/200) {
 				early, earlyErr := c.CheckResponse(in[:i])

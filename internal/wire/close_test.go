@@ -7,7 +7,31 @@ import (
 	"unicode/utf8"
 )
 
-// RFC 6455 sections 7.4.1 and 7.4.2, and the IANA registry of close codes.
+// RFC 6455 section 7.4.1, and the IANA registry of close codes.
+func TestCloseCodes(t *testing.T) {
+	for _, c := range []struct{ got, want uint16 }{
+		{CloseNormal, 1000},
+		{CloseGoingAway, 1001},
+		{CloseProtocolError, 1002},
+		{CloseUnsupportedData, 1003},
+		{CloseNoStatus, 1005},
+		{CloseAbnormal, 1006},
+		{CloseInvalidPayload, 1007},
+		{ClosePolicyViolation, 1008},
+		{CloseMessageTooBig, 1009},
+		{CloseMandatoryExt, 1010},
+		{CloseInternalError, 1011},
+		{CloseServiceRestart, 1012},
+		{CloseTryAgainLater, 1013},
+		{CloseBadGateway, 1014},
+	} {
+		if c.got != c.want {
+			t.Errorf("a code is %d, want %d", c.got, c.want)
+		}
+	}
+}
+
+// RFC 6455 sections 7.4.1 and 7.4.2.
 func TestValidCloseCode(t *testing.T) {
 	valid := map[uint16]bool{
 		1000: true, 1001: true, 1002: true, 1003: true,

@@ -199,3 +199,39 @@ func TestDecoderAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// What is cut off takes a buffer from the pool and gives it back, at the end of
+// the message and at the end of the connection. The pool may lose some: it does
+// so on purpose under the race detector.
+func TestBuffersComeBack(t *testing.T) {
+	in := AppendMaskedFrame(nil, OpBinary, []byte(a126), [4]byte{})
+	for name, over := range map[string]func(d *Decoder){
+		"Settle": func(d *Decoder) { d.Settle() },
+		"Reset":  (*Decoder).Reset,
+		"Next":   func(*Decoder) {},
+	} {
+		var d Decoder
+		allocs := testing.AllocsPerRun(1000, func() {
+			for _, p := range [][]byte{in[:20], in[20:]} {
+				if _, _, err := d.Next(p, &fromClient); err != nil {
+					t.Fatal(err)
+				}
+			}
+			over(&d)
+		})
+		d.Reset()
+		if allocs >= 1 {
+			t.Errorf("%s: %v allocations for each message, want none", name, allocs)
+		}
+	}
+	var d Decoder
+	allocs := testing.AllocsPerRun(1000, func() {
+		if _, _, err := d.Next(in[:20], &fromClient); err != nil {
+			t.Fatal(err)
+		}
+		d.Reset()
+	})
+	if allocs >= 1 {
+		t.Errorf("Reset within a message: %v allocations, want none", allocs)
+	}
+}
