@@ -82,6 +82,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "loadgen:", err)
 		return exitUsage
 	}
+	for _, name := range []string{opts.json, opts.html} {
+		if err := writable(name); err != nil { // rather now than after the run
+			fmt.Fprintln(stderr, "loadgen:", err)
+			return exitUsage
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
@@ -106,6 +112,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	return code
+}
+
+// writable returns an error if a file can't be written. It leaves none behind.
+func writable(name string) error {
+	if name == "" {
+		return nil
+	}
+	_, missing := os.Stat(name)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	if missing != nil {
+		err = os.Remove(name)
+	}
+	return errors.Join(err, f.Close())
 }
 
 func toFile(name string, write func(io.Writer) error) error {
@@ -156,7 +178,10 @@ func (o *options) run(ctx context.Context, args []string, ui *ui) (*report.Repor
 		return nil, err
 	}
 	shares := p.Split(processes, host.Loops(processes))
-	in := report.Input{Plan: p, Processes: processes, Warnings: warnings, Conditions: o.conditions(args)}
+	in := report.Input{
+		Plan: p, Processes: processes, Warnings: warnings, Conditions: o.conditions(args),
+		Local: host.Loopback || o.serverPID != 0,
+	}
 	for _, s := range shares {
 		in.Loops += s.Loops
 	}
@@ -205,7 +230,7 @@ func (o *options) server(addr netip.AddrPort) (src monitor.Source, from string, 
 	}
 	switch {
 	case o.serverPID != 0:
-		return tree([]int{o.serverPID}), fmt.Sprintf("%s under %d (-server-pid)", report.LocalServer, o.serverPID), nil
+		return tree([]int{o.serverPID}), fmt.Sprintf("processes under %d (-server-pid)", o.serverPID), nil
 	case o.adminURL != "":
 		url := o.adminURL + "/metrics"
 		return monitor.Metrics{URL: url, Client: &http.Client{}}, url, nil
@@ -216,7 +241,7 @@ func (o *options) server(addr netip.AddrPort) (src monitor.Source, from string, 
 	if err != nil {
 		return nil, "", err
 	}
-	return tree(roots), fmt.Sprintf("%s under %v, found by the listening socket", report.LocalServer, roots), nil
+	return tree(roots), fmt.Sprintf("processes under %v, found by the listening socket", roots), nil
 }
 
 // resolve returns the server's address.

@@ -193,6 +193,24 @@ func TestRefusedHandshake(t *testing.T) {
 	}
 }
 
+func TestReportThatCannotBeWritten(t *testing.T) {
+	r := &relay.Relay{Opened: func(int, net.Conn) { t.Error("the run began") }}
+	var out bytes.Buffer
+	code := run([]string{"loadgen", "-url", r.Start(t), "-html", "/nowhere/report.html"}, &out, &out)
+	if want := "loadgen: open /nowhere/report.html: no such file or directory\n"; code != exitUsage || out.String() != want {
+		t.Errorf("exit code %d, %q; want 2, %q", code, out.String(), want)
+	}
+}
+
+func TestReportsAreWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "report.html")
+	code, _, said := loadgen(t, "-url", (&relay.Relay{}).Start(t), "-conns", "5", "-rate", "10", "-duration", "200ms", "-html", file)
+	page, err := os.ReadFile(file)
+	if code != exitOK || err != nil || !bytes.Contains(page, []byte("Fan-out to 5 WebSocket connections")) {
+		t.Errorf("exit code %d, %v, page of %d bytes:\n%s", code, err, len(page), said)
+	}
+}
+
 func TestNoServer(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

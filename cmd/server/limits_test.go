@@ -55,6 +55,21 @@ func TestTooFewDescriptors(t *testing.T) {
 	}
 }
 
+// TestWorkerCannotStart: a mistake that only the workers notice doesn't have
+// them started again for ever.
+func TestWorkerCannotStart(t *testing.T) {
+	p := limited(t, 200, "-max-conns", "100", "-loops", "1024") // which need some descriptors each
+	if code := p.wait(); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if left := p.group(); len(left) != 0 {
+		t.Errorf("processes %v are left", left)
+	}
+	if log := p.logText(); !strings.Contains(log, "did not start: exit status 1\n") || !strings.Contains(log, "too many open files\n") {
+		t.Errorf("it says %s", log)
+	}
+}
+
 // setLimit changes how many descriptors a running process may have.
 func (p *process) setLimit(n uint64) {
 	p.t.Helper()

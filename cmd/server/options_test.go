@@ -92,8 +92,11 @@ func TestEveryFlag(t *testing.T) {
 	flags(&options{}).VisitAll(func(f *flag.Flag) {
 		t.Run(f.Name, func(t *testing.T) {
 			value, usage := flag.UnquoteUsage(f)
-			if usage == "" || value == "value" || !strings.Contains(help.String(), "  -"+f.Name+" "+value) && !strings.Contains(help.String(), "  -"+f.Name+"\n") || !strings.Contains(help.String(), usage) {
-				t.Errorf("the help says %q %q about it", value, usage)
+			if f.Name != "version" && strings.Count(f.Usage, "`") != 2 {
+				t.Errorf("its text %q doesn't say what its value is", f.Usage)
+			}
+			if want := strings.TrimSpace("-"+f.Name+" "+value) + "\n    \t" + usage; usage == "" || !strings.Contains(help.String(), want) {
+				t.Errorf("the help doesn't have %q", want)
 			}
 			env := "HUBBUB_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 			if f.Name == "config" {

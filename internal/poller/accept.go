@@ -11,7 +11,7 @@ import (
 // its sockets.
 const acceptsPerWake = 64
 
-// retryAccept is how long an Acceptor waits after the descriptors ran out.
+// retryAccept is how long an Acceptor waits before it looks again, by itself.
 const retryAccept = 500 * time.Millisecond
 
 // Taker is who gets the connections of an Acceptor. Its methods are called on
@@ -42,7 +42,8 @@ type Acceptor struct {
 	// Owned by the loop.
 	on    bool
 	said  bool
-	timer Timer
+	timer Timer // to resume
+	look  Timer // to look for connections that nobody was told of
 }
 
 // NewAcceptor starts to accept from the listening descriptor fd on l.
@@ -64,7 +65,21 @@ func (a *Acceptor) Resume() error {
 		return err
 	}
 	a.on = true
+	a.lookLater()
 	return nil
+}
+
+// lookLater has the Acceptor look by itself for connections, every so often. An
+// exclusive wake-up goes to one loop only, and one that has no room just then
+// leaves the connection in the queue: nobody else is told of it, until the
+// next one comes.
+func (a *Acceptor) lookLater() {
+	a.loop.SetTimer(&a.look, retryAccept, func() {
+		a.ready(Readable)
+		if a.on {
+			a.lookLater()
+		}
+	})
 }
 
 func (a *Acceptor) retry() { _ = a.Resume() } // which tries again if it fails
@@ -75,6 +90,7 @@ func (a *Acceptor) Pause() {
 	a.loop.ClearTimer(&a.timer)
 	if a.on {
 		_ = a.loop.Del(a.fd) // fails where it isn't watched, which is what is wanted
+		a.loop.ClearTimer(&a.look)
 		a.on = false
 	}
 }

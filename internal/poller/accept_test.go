@@ -257,3 +257,19 @@ func TestAcceptorOnAClosedLoop(t *testing.T) {
 		t.Error("when its loop was closed, an Acceptor has tried to accept")
 	}
 }
+
+// A connection of which only a loop without room was told isn't forgotten by
+// one that has some, whichever the kernel wakes first.
+func TestNoConnectionIsStranded(t *testing.T) {
+	for _, rooms := range [][2]int{{0, 1}, {1, 0}} {
+		_, fd, addr := listen(t)
+		taken := make(chan int, 2)
+		for _, room := range rooms {
+			k := newTaker(t, room)
+			k.taken = taken
+			accept(t, newLoop(t, nil), fd, k)
+		}
+		connect(t, addr, 1)
+		receive(t, taken)
+	}
+}

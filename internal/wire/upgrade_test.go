@@ -90,6 +90,9 @@ func checkResponse(t *testing.T, out string, status int, fields ...string) {
 	if err != nil {
 		t.Errorf("the body: %v", err)
 	}
+	if rest, _ := io.ReadAll(r); len(rest) > 0 {
+		t.Errorf("behind the answer comes %q", rest)
+	}
 	if status == http.StatusSwitchingProtocols {
 		return
 	}

@@ -18,6 +18,7 @@ import (
 	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
+	"hubbub/internal/poller"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -187,6 +188,34 @@ func TestGivesUp(t *testing.T) {
 	}
 	if n != 2 {
 		t.Errorf("failures %v, want 2 of the handshake", res.Failures)
+	}
+}
+
+// A server that has stopped accepting doesn't get asked for ever.
+func TestServerStopsAccepting(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() // whatever connects stays in its queue
+	p := newPlan(t, "ws://"+ln.Addr().String()+"/ws", 100)
+	f, err := New(p, p.Split(1, 2)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range f.lanes {
+		l.limit, l.patience = 5, poller.Tick
+	}
+	f.Connect(context.Background())
+	clk, err := clock.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := f.Finish(context.Background(), []uint32{0}, clk.Now())
+	f.Close()
+	tried, rest := res.Failures["handshake: no answer in time"], res.Failures["not tried: the server had stopped accepting"]
+	if res.Counts.Failed != 100 || tried != 10 || rest != 90 {
+		t.Errorf("failed %d: %v; want 10 tried and 90 not", res.Counts.Failed, res.Failures)
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	// dialsPerTurn bounds how long dialling keeps a loop from its sockets.
 	dialsPerTurn = 64
 	maxAttempts  = 5
-	dialTimeout  = 20 * time.Second       // of one attempt, through the handshake
+	dialTimeout  = 20 * time.Second       // of an attempt, through the handshake; the last one then
 	firstBackoff = 100 * time.Millisecond // doubled with each attempt
 )
 
@@ -38,8 +38,11 @@ func (l *lane) dialMore() {
 	}
 	l.dialling = true
 	defer func() { l.dialling = false }()
-	limit := max(1, dialsInFlight/l.stride)
-	for n := 0; l.dialled < l.granted && l.inFlight < limit && !l.closing; n++ {
+	if l.silent >= l.limit {
+		l.despair()
+	}
+	// What has timed out isn't replaced before another opens.
+	for n := 0; l.dialled < l.granted && l.inFlight < l.limit-l.silent && !l.closing; n++ {
 		if n == dialsPerTurn {
 			l.loop.Post(task(l.dialMore))
 			return
@@ -69,7 +72,7 @@ func (c *conn) try() {
 	}
 	c.fd = int32(fd)
 	c.st = connecting
-	l.loop.SetTimer(&c.dial.timer, dialTimeout, c.timeout)
+	l.loop.SetTimer(&c.dial.timer, l.patience, c.timeout)
 	switch sent, err := c.request(); {
 	case err != nil:
 		c.refused("connect", err)
@@ -154,6 +157,7 @@ func (c *conn) answered(p []byte) {
 	c.st = open
 	l.live++
 	l.inFlight--
+	l.silent = 0
 	if id, ok := l.plan.Publisher(c.number()); ok {
 		c.pub = &publisher{conn: c, id: id}
 		l.pubs = append(l.pubs, c.pub)
@@ -166,24 +170,34 @@ func (c *conn) answered(p []byte) {
 }
 
 func (c *conn) timeout() {
+	c.lane.silent++
 	if c.st == connecting {
-		c.refused("connect", unix.ETIMEDOUT)
+		c.giveUp("connect: no answer in time")
 		return
 	}
-	c.refused("handshake", errSilent)
+	c.giveUp("handshake: no answer in time")
 }
 
-var (
-	errSilent = errors.New("no answer in time")
-	errHungUp = errors.New("the server closed the connection before it answered")
-)
+// despair gives up what hasn't been tried yet: as many attempts as may be under
+// way have timed out since a connection last opened, and at that rate the rest
+// would take hours. A server that has as many connections as it wants leaves
+// others in the kernel's queue.
+func (l *lane) despair() {
+	for ; l.dialled < len(l.conns); l.dialled++ {
+		l.conns[l.dialled].st = failed
+		l.count.Failed++
+		l.fail("not tried: the server had stopped accepting")
+	}
+}
+
+var errHungUp = errors.New("the server closed the connection before it answered")
 
 // transient reports whether another attempt may go better: the server's queue
 // was full for a moment, or the kernel found no free port at this address.
 func transient(err error) bool {
 	for _, e := range []error{
-		unix.ECONNREFUSED, unix.ECONNRESET, unix.ETIMEDOUT, unix.EADDRNOTAVAIL,
-		unix.EAGAIN, unix.ENOBUFS, unix.EPIPE, errSilent, errHungUp,
+		unix.ECONNREFUSED, unix.ECONNRESET, unix.EADDRNOTAVAIL,
+		unix.EAGAIN, unix.ENOBUFS, unix.EPIPE, errHungUp,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -2,6 +2,7 @@ package client
 
 import (
 	"maps"
+	"time"
 
 	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/ledger"
@@ -34,6 +35,9 @@ type lane struct {
 	first  int // number of conns[0] within the run
 	stride int // from one connection's number to the next one's
 	nstrm  int // streams per connection
+	limit  int // attempts to connect that may be under way
+	// How long an attempt may take.
+	patience time.Duration
 	// The same for all frames: masking protects proxies from what scripts in
 	// browsers can send (RFC 6455 section 10.3), and here is neither.
 	mask [4]byte
@@ -44,6 +48,7 @@ type lane struct {
 	dialled   int // how many have been
 	inFlight  int // attempts under way
 	retrying  int // waiting for another attempt
+	silent    int // attempts that timed out since a connection last opened
 	dialling  bool
 	onSettled func()
 
@@ -92,6 +97,8 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 		first:     share.First + i,
 		stride:    share.Loops,
 		nstrm:     p.Streams(),
+		limit:     max(1, dialsInFlight/share.Loops),
+		patience:  dialTimeout,
 		conns:     make([]conn, n),
 		book:      ledger.New(n * p.Streams()),
 		dec:       &wire.Decoder{},

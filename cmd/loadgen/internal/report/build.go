@@ -20,6 +20,7 @@ type Input struct {
 	Loops      int // in all processes
 	Samples    []monitor.Sample
 	ServerFrom string // where the server's figures come from
+	Local      bool   // the server is on this machine
 	ServerWhy  string // or why there are none
 	Warnings   []string
 	Conditions Conditions

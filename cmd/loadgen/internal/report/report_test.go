@@ -73,7 +73,8 @@ func fanout() Input {
 			sample(11*time.Second, "finishing", 13e6, 850*time.Millisecond, 450*time.Millisecond, 1500*time.Millisecond),
 			sample(11*time.Second, "done", 13e6, 850*time.Millisecond, 450*time.Millisecond, 1600*time.Millisecond),
 		},
-		ServerFrom: LocalServer + " under [42], found by the listening socket",
+		ServerFrom: "processes under [42], found by the listening socket",
+		Local:      true,
 		Warnings:   []string{"a warning"},
 		Conditions: Conditions{
 			Version: "v1.2.3", Commit: "0123abc", Go: "go1.26", Kernel: "6.18.0", CPU: "Some CPU", Cores: 2, Memory: 25e9,
@@ -269,7 +270,7 @@ func TestSaturation(t *testing.T) {
 				}
 			}
 			if tt.away {
-				in.ServerFrom = "http://elsewhere/metrics"
+				in.Local = false
 			}
 			r := Build(in)
 			if r.Machine.Saturated != tt.machine || r.Generator.Saturated != tt.generator {

@@ -20,9 +20,6 @@ const (
 	otherMuch = 0.1                    // of the processors, for other programs
 )
 
-// LocalServer begins Input.ServerFrom where the server is on this machine.
-const LocalServer = "local processes"
-
 // saturation judges whether the figures are the server's or the generator's.
 func (r *Report) saturation(in Input) {
 	var why []string
@@ -50,7 +47,7 @@ func (r *Report) saturation(in Input) {
 	}
 	m.Saturated = true
 	m.Note = fmt.Sprintf("while messages were under way the machine had no processor time left (%d core(s): generator %.0f %%", r.Conditions.Cores, 100*m.GeneratorShare)
-	if strings.HasPrefix(in.ServerFrom, LocalServer) {
+	if in.Local {
 		m.Note += fmt.Sprintf(", server %.0f %%", 100*m.ServerShare)
 		if m.GeneratorShare > m.ServerShare && m.GeneratorShare > m.OtherShare {
 			why = append(why, "it took more of the saturated machine than the server did")
@@ -92,7 +89,7 @@ func (r *Report) machine(in Input) (*Machine, bool) {
 	others := end.Busy - begin.Busy - (end.Generator.CPU - begin.Generator.CPU)
 	m := &Machine{ActiveS: seconds(active)}
 	m.GeneratorShare = round(share(time.Duration(in.Outcome.Result.Counts.ActiveCPU), active))
-	if r.Server != nil && strings.HasPrefix(in.ServerFrom, LocalServer) {
+	if r.Server != nil && in.Local {
 		used := end.Server.CPU - begin.Server.CPU
 		others -= used
 		m.ServerShare = round(share(used, active))
