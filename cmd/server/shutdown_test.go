@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +103,9 @@ func TestSecondSignal(t *testing.T) {
 			mute := dial(t, p.addr, "/ws")
 			p.signal(syscall.SIGTERM)
 			mute.expectClose(ws.StatusGoingAway)
+			eventually(t, "the process itself to shut down", func() bool {
+				return slices.ContainsFunc(p.logged("shutting down"), func(r map[string]any) bool { return r[workerLabel] == nil })
+			})
 			p.signal(syscall.SIGTERM)
 			if code := p.wait(); code != -1 {
 				t.Errorf("exit code %d, want it ended by the signal", code)

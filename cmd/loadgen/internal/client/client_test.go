@@ -219,6 +219,24 @@ func TestServerStopsAccepting(t *testing.T) {
 	}
 }
 
+// One that answers again is asked again.
+func TestServerAcceptsAgain(t *testing.T) {
+	p := newPlan(t, (&relay.Relay{}).Start(t), 20)
+	f, err := New(p, p.Split(1, 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := f.lanes[0]
+	l.limit, l.silent = 5, 4
+	f.Connect(context.Background())
+	silent := ask(f, func(l *lane) int { return l.silent })[0]
+	open := f.Snapshot().Open
+	f.Close()
+	if open != 20 || silent != 0 {
+		t.Errorf("%d open, %d counted as silent; want 20, 0", open, silent)
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -172,6 +172,13 @@ func TestMuchAtOnce(t *testing.T) {
 	}
 }
 
+// narrow is a socket that takes little at a time.
+type narrow struct{ poller.OS }
+
+func (n narrow) Write(fd int, p []byte) (int, error) {
+	return n.OS.Write(fd, p[:min(len(p), 7001)])
+}
+
 // What a socket doesn't take waits, and leaves whole and in order.
 func TestPartialWrites(t *testing.T) {
 	const messages = 60
@@ -179,6 +186,7 @@ func TestPartialWrites(t *testing.T) {
 	l.body = make([]byte, 30_001)
 	c := &l.conns[0]
 	peer := pair(t, c)
+	l.sys = narrow{}
 	c.pub = &publisher{conn: c}
 	l.pubs = append(l.pubs, c.pub)
 	l.loop.Post(task(func() {

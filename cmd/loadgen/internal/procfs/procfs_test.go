@@ -103,7 +103,7 @@ func TestListeners(t *testing.T) {
 		"10/fd/3":  "-> socket:[500]",
 		"11/stat":  statLine(11, "worker", 10, 0, 0, 1),
 		"11/fd/3":  "-> socket:[500]",
-		"12/stat":  statLine(12, "bystander", 10, 0, 0, 1),
+		"12/stat":  statLine(12, "client", 1, 0, 0, 1),
 		"12/fd/3":  "-> socket:[501]",
 		"13/stat":  statLine(13, "dual stack", 1, 0, 0, 1),
 		"13/fd/3":  "-> socket:[503]",

@@ -297,7 +297,7 @@ func TestActive(t *testing.T) {
 	}{
 		{"apart", time.Second, 10, 0, time.Second},
 		{"touching", 100 * time.Millisecond, 10, 0, time.Second},
-		{"overlapping", 40 * time.Millisecond, 10, 0, 460 * time.Millisecond},
+		{"in overlapping pairs", 0, 10, 0, 5 * 140 * time.Millisecond},
 		{"thinned out: all the time", 10 * time.Millisecond, 3000, 0, 30*time.Second + 90*time.Millisecond},
 		{"closed model: all the time", time.Second, 10, 1, 9100 * time.Millisecond},
 	} {
@@ -306,6 +306,9 @@ func TestActive(t *testing.T) {
 		res := client.NewResult()
 		for i := range tt.n {
 			at := start + int64(i)*int64(tt.every)
+			if tt.every == 0 { // 40 ms apart, and then a second
+				at = start + int64(i/2)*int64(time.Second) + int64(i%2)*int64(40*time.Millisecond)
+			}
 			res.Messages.Record(i, at, int64(100*time.Millisecond))
 			res.Counts.LastArrive = at + int64(100*time.Millisecond)
 		}
