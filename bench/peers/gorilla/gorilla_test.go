@@ -53,9 +53,20 @@ func expect(t *testing.T, conn *websocket.Conn, kind int, data string) {
 	}
 }
 
+// joined dials and waits until the hub knows the client: the handshake is answered before that, but
+// nothing is read from the client until then.
+func joined(t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	conn := dial(t, url)
+	send(t, conn, websocket.TextMessage, "joined")
+	expect(t, conn, websocket.TextMessage, "joined")
+	return conn
+}
+
 func TestTopicGetsMessagesAsTheyWere(t *testing.T) {
 	url := serve(t)
-	a, b, other := dial(t, url+"/ws?topic=one"), dial(t, url+"/ws?topic=one"), dial(t, url+"/ws?topic=two")
+	b, other := joined(t, url+"/ws?topic=one"), joined(t, url+"/ws?topic=two")
+	a := dial(t, url+"/ws?topic=one")
 
 	send(t, a, websocket.TextMessage, "héllo\n世界")
 	send(t, a, websocket.BinaryMessage, "\x00\xff\n")
@@ -70,7 +81,8 @@ func TestTopicGetsMessagesAsTheyWere(t *testing.T) {
 
 func TestNoTopicIsTheLobby(t *testing.T) {
 	url := serve(t)
-	a, b := dial(t, url+"/ws"), dial(t, url+"/ws?topic=lobby")
+	b := joined(t, url+"/ws?topic=lobby")
+	a := dial(t, url+"/ws")
 	send(t, a, websocket.TextMessage, "hi")
 	expect(t, a, websocket.TextMessage, "hi")
 	expect(t, b, websocket.TextMessage, "hi")
@@ -88,7 +100,7 @@ func TestEchoAnswersTheSenderAlone(t *testing.T) {
 // A client that doesn't read is dropped once its queue is full, and the others miss nothing.
 func TestSlowClientIsDropped(t *testing.T) {
 	url := serve(t)
-	slow, quick := dial(t, url+"/ws"), dial(t, url+"/ws")
+	slow, quick := joined(t, url+"/ws"), dial(t, url+"/ws")
 	message := bytes.Repeat([]byte{'x'}, maxMessage)
 
 	// Far more than the queue and both socket buffers hold together.

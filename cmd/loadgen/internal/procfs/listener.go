@@ -1,9 +1,13 @@
 package procfs
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -20,22 +24,8 @@ const listening = "0A"
 func (f FS) Listeners(addr netip.AddrPort) ([]int, error) {
 	inodes := make(map[string]bool)
 	for _, name := range []string{"net/tcp", "net/tcp6"} {
-		text, err := os.ReadFile(f.path(name))
-		if err != nil {
-			continue // without IPv6 there is no tcp6
-		}
-		for line := range strings.Lines(string(text)) {
-			fields := strings.Fields(line)
-			if len(fields) < 10 || fields[3] != listening {
-				continue
-			}
-			local, err := parseAddr(fields[1])
-			if err != nil || local.Port() != addr.Port() {
-				continue
-			}
-			if a := local.Addr().Unmap(); a.IsUnspecified() || a == addr.Addr() {
-				inodes["socket:["+fields[9]+"]"] = true
-			}
+		if err := f.listening(name, addr, inodes); err != nil && !errors.Is(err, fs.ErrNotExist) { // without IPv6 there is no tcp6
+			return nil, err
 		}
 	}
 	if len(inodes) == 0 {
@@ -61,6 +51,34 @@ func (f FS) Listeners(addr netip.AddrPort) ([]int, error) {
 	}
 	slices.Sort(roots)
 	return roots, nil
+}
+
+// listening adds the sockets of a table that listen on addr to inodes. The
+// table can have a hundred thousand lines, so it isn't read as a whole.
+func (f FS) listening(name string, addr netip.AddrPort, inodes map[string]bool) error {
+	table, err := os.Open(f.path(name))
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	lines := bufio.NewScanner(table)
+	for lines.Scan() {
+		if !bytes.Contains(lines.Bytes(), []byte(" "+listening+" ")) {
+			continue
+		}
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 || fields[3] != listening {
+			continue
+		}
+		local, err := parseAddr(fields[1])
+		if err != nil || local.Port() != addr.Port() {
+			continue
+		}
+		if a := local.Addr().Unmap(); a.IsUnspecified() || a == addr.Addr() {
+			inodes["socket:["+fields[9]+"]"] = true
+		}
+	}
+	return lines.Err()
 }
 
 func (f FS) holds(pid int, inodes map[string]bool) bool {
