@@ -273,3 +273,40 @@ func TestNoConnectionIsStranded(t *testing.T) {
 		receive(t, taken)
 	}
 }
+
+// An Acceptor looks for connections by itself too, again and again while it
+// isn't paused.
+func TestAcceptorLooksByItself(t *testing.T) {
+	l := newLoop(t, nil)
+	stopClock(t, l)
+	_, fd, addr := listen(t)
+	k := newTaker(t, 2)
+	a := accept(t, l, fd, k)
+	look := func(after string, taken int) {
+		t.Helper()
+		connect(t, addr, 1)
+		k.check(t, l, after+", told of nothing", taken-1)
+		on(t, l, func() {
+			for at := a.look.at; l.wheel.now < at; {
+				l.wheel.advance()
+			}
+		})
+		k.check(t, l, after+", once it has looked", taken)
+	}
+	on(t, l, func() { l.Del(fd) }) // as if another loop were told
+	look("at first", 1)
+	look("later", 2)
+	on(t, l, func() { // the next look finds no room
+		for at := a.look.at; l.wheel.now < at; {
+			l.wheel.advance()
+		}
+		if a.on || a.look.Pending() {
+			t.Error("an Acceptor without room still looks")
+		}
+		a.Resume()
+		a.Pause()
+		if a.look.Pending() {
+			t.Error("a paused Acceptor still looks")
+		}
+	})
+}

@@ -76,6 +76,15 @@ func on(t *testing.T, l *Loop, fn func()) {
 	receive(t, done)
 }
 
+// stopClock leaves it to the test to turn the loop's wheel.
+func stopClock(t *testing.T, l *Loop) {
+	t.Helper()
+	on(t, l, func() {
+		l.SetTimer(new(Timer), time.Hour, func() {}) // so that no other is the first, which starts the clock
+		l.wheel.arm(0)
+	})
+}
+
 // settle waits until the loop has nothing left to call back for.
 func settle(t *testing.T, l *Loop) {
 	t.Helper()
