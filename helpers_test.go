@@ -3,19 +3,19 @@ package hubbub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
-	"go.uber.org/goleak"
 
 	"hubbub/internal/broadcast"
+	"hubbub/internal/leak"
 	"hubbub/internal/poller"
 )
 
@@ -26,31 +26,12 @@ const patience = 30 * time.Second
 // TestMain fails the run if a test has left a goroutine, a descriptor or a
 // pooled frame behind.
 func TestMain(m *testing.M) {
-	before := openDescriptors()
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			os.Stderr.WriteString("goroutines are left: " + err.Error() + "\n")
-			code = 1
-		}
+	os.Exit(leak.Main(m, func() string {
 		if n := broadcast.LiveFrames(); n != 0 {
-			println("frames were not released:", n)
-			code = 1
+			return fmt.Sprintf("%d frames were not released", n)
 		}
-		if n := openDescriptors(); n > before {
-			println("descriptors are left:", n-before)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func openDescriptors() int {
-	fds, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		panic(err)
-	}
-	return len(fds)
+		return ""
+	}))
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

@@ -3,12 +3,11 @@ package main
 import (
 	"flag"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"hubbub/internal/leak"
 )
 
 // patience bounds how long a test waits for what must come. Nothing is asserted
@@ -30,27 +29,7 @@ func TestMain(m *testing.M) {
 			os.Unsetenv(name) // the tests are about other settings
 		}
 	}
-	before := openDescriptors()
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			println("goroutines are left:", err.Error())
-			code = 1
-		}
-		if n := openDescriptors(); n > before {
-			println("descriptors are left:", n-before)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func openDescriptors() int {
-	fds, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		panic(err)
-	}
-	return len(fds)
+	os.Exit(leak.Main(m))
 }
 
 // serverEnv is the environment in which the test binary is the server.

@@ -1,26 +1,21 @@
 package broadcast
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"hubbub/internal/leak"
 )
 
 // TestMain fails the run if a test has left a goroutine or a frame behind.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			println("goroutines are left:", err.Error())
-			code = 1
-		}
+	os.Exit(leak.Main(m, func() string {
 		if n := LiveFrames(); n != 0 {
-			println("frames were not released:", n)
-			code = 1
+			return fmt.Sprintf("%d frames were not released", n)
 		}
-	}
-	os.Exit(code)
+		return ""
+	}))
 }
 
 func frame(s string) *Frame { return NewFrame(nil, []byte(s)) }

@@ -2,11 +2,10 @@ package bus
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"hubbub/internal/leak"
 )
 
 // patience bounds how long a test waits for what must come. Nothing is asserted
@@ -19,27 +18,7 @@ func TestMain(m *testing.M) {
 	if role, ok := os.LookupEnv(natsEnv); ok {
 		os.Exit(beNATS(role))
 	}
-	before := openDescriptors()
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			println("goroutines are left:", err.Error())
-			code = 1
-		}
-		if n := openDescriptors(); n > before {
-			println("descriptors are left:", n-before)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func openDescriptors() int {
-	fds, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		panic(err)
-	}
-	return len(fds)
+	os.Exit(leak.Main(m))
 }
 
 // eventually waits until cond is true.

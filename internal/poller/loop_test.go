@@ -10,6 +10,8 @@ import (
 
 	"github.com/mailru/easygo/netpoll"
 	"golang.org/x/sys/unix"
+
+	"hubbub/internal/leak"
 )
 
 // watch adds s to the loop and returns where the events go that are reported,
@@ -254,13 +256,13 @@ func TestCloseTwice(t *testing.T) {
 
 // A loop whose epoll instance fails under it ends, and Close says why.
 func TestCloseReportsWhatEndedTheLoop(t *testing.T) {
-	before := descriptors()
+	before := leak.Descriptors()
 	l, err := New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	on(t, l, func() {
-		for number, what := range descriptors() {
+		for number, what := range leak.Descriptors() {
 			if before[number] == "" && strings.Contains(what, "eventpoll") {
 				fd, err := strconv.Atoi(number)
 				if err != nil {
@@ -285,7 +287,7 @@ func TestNewWithoutDescriptors(t *testing.T) {
 	}
 	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 	for free := range 3 { // a wake-up, the timers, epoll
-		before := len(descriptors())
+		before := len(leak.Descriptors())
 		low := limit
 		low.Cur = uint64(before) + 40
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
@@ -315,7 +317,7 @@ func TestNewWithoutDescriptors(t *testing.T) {
 		if err == nil {
 			l.Close()
 		}
-		if after := descriptors(); len(after) != before {
+		if after := leak.Descriptors(); len(after) != before {
 			t.Errorf("with %d descriptors to be had, %d are left: %v", free, len(after)-before, after)
 		}
 	}

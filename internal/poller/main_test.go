@@ -1,16 +1,15 @@
 package poller
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"hubbub/internal/leak"
 )
 
 // patience bounds how long a test waits for what must come. Nothing is asserted
@@ -18,36 +17,7 @@ import (
 const patience = 30 * time.Second
 
 // TestMain fails the run if a test has left a goroutine or a descriptor behind.
-func TestMain(m *testing.M) {
-	before := descriptors()
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, "goroutines are left:", err)
-			code = 1
-		}
-		if after := descriptors(); len(after) > len(before) {
-			fmt.Fprintf(os.Stderr, "descriptors are left: %v, before they were %v\n", after, before)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// descriptors returns what the process has open, by number.
-func descriptors() map[string]string {
-	paths, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		panic(err)
-	}
-	open := make(map[string]string)
-	for _, p := range paths {
-		if what, err := os.Readlink(p); err == nil { // not the one that was open to list them
-			open[filepath.Base(p)] = what
-		}
-	}
-	return open
-}
+func TestMain(m *testing.M) { os.Exit(leak.Main(m)) }
 
 // newLoop starts a loop that is closed at the end of the test, if the test
 // hasn't.

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"hubbub/internal/leak"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -108,13 +110,13 @@ func TestListenerFDOfAUnixSocket(t *testing.T) {
 func TestListenerFDFails(t *testing.T) {
 	ln, _, _ := listen(t)
 	ln.Close()
-	before := len(descriptors())
+	before := len(leak.Descriptors())
 	for _, l := range []net.Listener{ln, struct{ net.Listener }{ln}} {
 		if fd, err := ListenerFD(l); err == nil || fd >= 0 {
 			t.Errorf("the descriptor of a %T that can't be shared is %d, %v", l, fd, err)
 		}
 	}
-	if after := len(descriptors()); after != before {
+	if after := len(leak.Descriptors()); after != before {
 		t.Errorf("%d descriptors are left", after-before)
 	}
 }
@@ -206,14 +208,14 @@ func TestDialFails(t *testing.T) {
 		t.Errorf("where nobody listens: %v", err)
 	}
 	foreign := netip.MustParseAddrPort("192.0.2.1:0") // RFC 5737: of no machine
-	before := len(descriptors())
+	before := len(leak.Descriptors())
 	if _, err := dial(t, l, foreign, addr); !errors.Is(err, unix.EADDRNOTAVAIL) {
 		t.Errorf("from an address of no machine: %v", err)
 	}
 	if _, err := dial(t, l, netip.AddrPort{}, netip.MustParseAddrPort("255.255.255.255:1")); err == nil {
 		t.Error("it is connected to everybody")
 	}
-	if after := len(descriptors()); after != before {
+	if after := len(leak.Descriptors()); after != before {
 		t.Errorf("failures leave %d descriptors", after-before)
 	}
 }
