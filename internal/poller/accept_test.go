@@ -103,11 +103,8 @@ func TestAcceptedSocketsAreReady(t *testing.T) {
 	accept(t, l, fd, k)
 	connect(t, addr, 1)
 	c := receive(t, k.taken)
-	if flags, err := unix.FcntlInt(uintptr(c), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
-		t.Errorf("an accepted socket blocks (%#x, %v)", flags, err)
-	}
-	if flags, err := unix.FcntlInt(uintptr(c), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
-		t.Errorf("an accepted socket outlives exec (%#x, %v)", flags, err)
+	if !isNonblocking(t, c) || !isCloseOnExec(t, c) {
+		t.Error("an accepted socket blocks or outlives exec")
 	}
 	if on, err := unix.GetsockoptInt(c, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || on == 0 {
 		t.Errorf("an accepted socket has no TCP_NODELAY (%d, %v)", on, err)

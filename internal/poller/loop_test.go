@@ -3,6 +3,7 @@ package poller
 import (
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -232,25 +233,33 @@ func TestCloseStops(t *testing.T) {
 	}
 }
 
+// Whoever closes a loop that somebody else is closing waits until that is over.
 func TestCloseTwice(t *testing.T) {
 	l := newLoop(t, nil)
+	a, _ := pair(t)
+	got := watch(t, l, a, 0)
 	blocked, release := make(chan struct{}), make(chan struct{})
 	l.Post(Func(func() { close(blocked); <-release }))
 	receive(t, blocked)
-	closed := make(chan error, 2)
-	for range 2 {
-		go func() { closed <- l.Close() }()
+	closed := make(chan error)
+	go func() { closed <- l.Close() }()
+	for l.Post(Func(func() {})) { // until Close has begun
+		continue
 	}
-	select {
-	case <-closed:
-		t.Error("Close doesn't wait for the loop's goroutine")
-	default:
-	}
-	close(release)
-	for range 2 {
-		if err := receive(t, closed); err != nil {
-			t.Error(err)
+	go func() {
+		for range 100 {
+			runtime.Gosched()
 		}
+		close(release)
+	}()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(*got, []Events{Stopped}) {
+		t.Errorf("the second Close returns when %v has been reported, want %v", *got, Stopped)
+	}
+	if err := receive(t, closed); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -281,49 +290,24 @@ func TestCloseReportsWhatEndedTheLoop(t *testing.T) {
 
 // When descriptors run out in the middle, New gives back those it has got.
 func TestNewWithoutDescriptors(t *testing.T) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 	for free := range 3 { // a wake-up, the timers, epoll
 		before := len(leak.Descriptors())
-		low := limit
-		low.Cur = uint64(before) + 40
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-			t.Fatal(err)
-		}
-		var filling []int
-		for {
-			fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
-				break
+		withDescriptors(t, free, func() {
+			l, err := New(nil)
+			if !errors.Is(err, unix.EMFILE) {
+				t.Errorf("with %d descriptors to be had, the error is %v", free, err)
 			}
-			filling = append(filling, fd)
-		}
-		for _, fd := range filling[:free] {
-			unix.Close(fd)
-		}
-		l, err := New(nil)
-		for _, fd := range filling[free:] {
-			unix.Close(fd)
-		}
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-			t.Fatal(err)
-		}
-		if !errors.Is(err, unix.EMFILE) {
-			t.Errorf("with %d descriptors to be had, the error is %v", free, err)
-		}
-		if err == nil {
-			l.Close()
-		}
+			if err == nil {
+				l.Close()
+			}
+		})
 		if after := leak.Descriptors(); len(after) != before {
 			t.Errorf("with %d descriptors to be had, %d are left: %v", free, len(after)-before, after)
 		}
 	}
 }
 
-func TestLoopHasBuffersAndSys(t *testing.T) {
+func TestPartsOfALoop(t *testing.T) {
 	l := newLoop(t, nil)
 	other := newLoop(t, &fakeSys{})
 	if _, ok := l.Sys().(OS); !ok {
@@ -331,6 +315,11 @@ func TestLoopHasBuffersAndSys(t *testing.T) {
 	}
 	if _, ok := other.Sys().(*fakeSys); !ok {
 		t.Errorf("Sys is %T", other.Sys())
+	}
+	for _, fd := range []int{l.wakeFD, l.wheel.fd} {
+		if !isNonblocking(t, fd) || !isCloseOnExec(t, fd) {
+			t.Errorf("the loop's own descriptor %d blocks or outlives exec", fd)
+		}
 	}
 	buffers := [][]byte{l.Scratch(), l.WriteScratch(), other.Scratch(), other.WriteScratch()}
 	for i := range buffers {

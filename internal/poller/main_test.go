@@ -140,3 +140,35 @@ func connect(t *testing.T, addr netip.AddrPort, n int) {
 		t.Cleanup(func() { c.Close() })
 	}
 }
+
+// withDescriptors calls fn while the process can open no more than a few.
+func withDescriptors(t *testing.T, free int, fn func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	low.Cur = uint64(len(leak.Descriptors())) + 40
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	var filling []int
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		filling = append(filling, fd)
+	}
+	for _, fd := range filling[:free] {
+		unix.Close(fd)
+	}
+	fn()
+	for _, fd := range filling[free:] {
+		unix.Close(fd)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +25,15 @@ func isNonblocking(t *testing.T, fd int) bool {
 		t.Error(err)
 	}
 	return flags&unix.O_NONBLOCK != 0
+}
+
+func isCloseOnExec(t *testing.T, fd int) bool {
+	t.Helper()
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if err != nil {
+		t.Error(err)
+	}
+	return flags&unix.FD_CLOEXEC != 0
 }
 
 // fdOf returns a listener's own descriptor.
@@ -43,8 +54,8 @@ func TestListenerFD(t *testing.T) {
 	if !isNonblocking(t, fd) {
 		t.Error("the duplicate blocks")
 	}
-	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
-		t.Errorf("the duplicate outlives exec (%#x, %v)", flags, err)
+	if !isCloseOnExec(t, fd) {
+		t.Error("the duplicate outlives exec")
 	}
 	if fd == fdOf(t, ln.(*net.TCPListener)) {
 		t.Error("it is the listener's own descriptor")
@@ -107,15 +118,52 @@ func TestListenerFDOfAUnixSocket(t *testing.T) {
 	receive(t, k.taken)
 }
 
+// oddListener gives access to another descriptor than its own.
+type oddListener struct {
+	net.Listener
+	raw syscall.RawConn
+	err error
+}
+
+func (l oddListener) SyscallConn() (syscall.RawConn, error) { return l.raw, l.err }
+
 func TestListenerFDFails(t *testing.T) {
 	ln, _, _ := listen(t)
-	ln.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	pipe, err := r.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed, _, _ := listen(t)
+	closed.Close()
 	before := len(leak.Descriptors())
-	for _, l := range []net.Listener{ln, struct{ net.Listener }{ln}} {
-		if fd, err := ListenerFD(l); err == nil || fd >= 0 {
-			t.Errorf("the descriptor of a %T that can't be shared is %d, %v", l, fd, err)
+	for _, tt := range []struct {
+		name string
+		ln   net.Listener
+		want error // nil for any
+	}{
+		{"closed", closed, net.ErrClosed},
+		{"closed, as it says itself", oddListener{ln, nil, net.ErrClosed}, net.ErrClosed},
+		{"not a socket", oddListener{ln, pipe, nil}, unix.ENOTSOCK},
+		{"without a descriptor", struct{ net.Listener }{ln}, nil},
+	} {
+		if fd, err := ListenerFD(tt.ln); err == nil || fd != -1 || tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%s: descriptor %d, %v", tt.name, fd, err)
 		}
 	}
+	withDescriptors(t, 0, func() {
+		if fd, err := ListenerFD(ln); fd != -1 || !errors.Is(err, unix.EMFILE) {
+			t.Errorf("when none is to be had, the descriptor is %d, %v", fd, err)
+		}
+		if fd, err := Dial(netip.AddrPort{}, netip.AddrPortFrom(loopback, 1)); fd != -1 || !errors.Is(err, unix.EMFILE) {
+			t.Errorf("when none is to be had, Dial's descriptor is %d, %v", fd, err)
+		}
+	})
 	if after := len(leak.Descriptors()); after != before {
 		t.Errorf("%d descriptors are left", after-before)
 	}
@@ -126,7 +174,7 @@ func dial(t *testing.T, l *Loop, laddr, raddr netip.AddrPort) (*socket, error) {
 	t.Helper()
 	fd, err := Dial(laddr, raddr)
 	if err != nil {
-		if fd >= 0 {
+		if fd != -1 {
 			t.Errorf("a failed Dial returns descriptor %d", fd)
 		}
 		return nil, err
@@ -153,8 +201,8 @@ func TestDial(t *testing.T) {
 		if err != nil {
 			t.Fatalf("from %v: %v", laddr, err)
 		}
-		if !isNonblocking(t, s.fd) {
-			t.Errorf("from %v, the socket blocks", laddr)
+		if !isNonblocking(t, s.fd) || !isCloseOnExec(t, s.fd) {
+			t.Errorf("from %v, the socket blocks or outlives exec", laddr)
 		}
 		if nodelay, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || nodelay == 0 {
 			t.Errorf("from %v, the socket has no TCP_NODELAY (%d, %v)", laddr, nodelay, err)
