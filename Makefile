@@ -1,4 +1,4 @@
-# The habits of this project. CI calls the same targets: see .ci/run.
+# The everyday commands of this project. CI calls the same targets: see .ci/run.
 
 # A toolchain that tools/install.sh fetched comes first; the places of go.dev's own archive and of
 # Ubuntu's Chromium come last, for a shell whose PATH lacks them.

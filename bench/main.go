@@ -63,7 +63,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&opts.conns, "conns", bigConns, "connections of the big scenario; the small one has 16000, or as many if that is less")
 	flags.IntVar(&opts.rounds, "rounds", 3, "how often each contender plays each scenario")
-	full := flags.Bool("full", false, "five rounds, for results to publish")
+	full := flags.Bool("full", false, "five rounds instead of three, for narrower ranges")
 	flags.StringVar(&opts.out, "out", "", "`folder` for the results (default bench/results/<date>-<commit>)")
 	if err := flags.Parse(args); err != nil {
 		return opts, err

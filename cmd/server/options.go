@@ -57,9 +57,9 @@ func (l *list) Set(v string) error {
 
 func flags(o *options) *flag.FlagSet {
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
-	fs.StringVar(&o.addr, "addr", ":8080", "`address` to serve on: WebSocket, page and /healthz")
+	fs.StringVar(&o.addr, "addr", ":8080", "`address` to serve on: WebSocket, page, /healthz and /subscribers")
 	fs.StringVar(&o.admin, "admin", "127.0.0.1:8081", "`address` for operators: /healthz, /metrics, /debug/pprof; empty for none")
-	fs.IntVar(&o.maxConns, "max-conns", 100000, "`number` of connections to hold at most; more wait in the kernel's queue")
+	fs.IntVar(&o.maxConns, "max-conns", 100000, "`number` of connections to hold at most, rounded up to a multiple of the workers; more wait in the kernel's queue")
 	fs.IntVar(&o.workers, "workers", 0, "`number` of worker processes; 0 chooses by -max-conns and the limit of open files")
 	fs.IntVar(&o.loops, "loops", 0, "`number` of event loops per process; 0 for one per core, shared out over the workers")
 	fs.IntVar(&o.broadcastWorkers, "broadcast-workers", 0, "`number` of goroutines per process that write broadcasts; 0 as for -loops")
