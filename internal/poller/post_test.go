@@ -2,6 +2,7 @@ package poller
 
 import (
 	"encoding/binary"
+	"math"
 	"sync"
 	"testing"
 
@@ -198,27 +199,30 @@ func (c *counter) Run() { c.n++ }
 
 func TestPostAllocatesNothing(t *testing.T) {
 	l := newLoop(t, nil)
-	const n = 1000
+	const n, rounds = 1000, 10
 	c := &counter{}
-	var allocs float64
-	for range 3 { // until there is room for all in both of the loop's lists
+	least := math.Inf(1) // of the rounds: something else may allocate in the meantime
+	for round := range rounds {
 		blocked, release := make(chan struct{}), make(chan struct{})
 		l.Post(Func(func() { close(blocked); <-release }))
 		receive(t, blocked)
-		allocs = testing.AllocsPerRun(1, func() { // which calls it once before it counts
+		allocs := testing.AllocsPerRun(1, func() { // which calls it once before it counts
 			for range n {
 				l.Post(c)
 			}
 		})
 		close(release)
 		settle(t, l)
+		if round >= 2 { // there is room for all in both of the loop's lists
+			least = min(least, allocs)
+		}
 	}
-	if allocs != 0 {
-		t.Errorf("%v allocations for %d tasks, want none", allocs, n)
+	if least != 0 {
+		t.Errorf("%v allocations for %d tasks, want none", least, n)
 	}
 	on(t, l, func() {
-		if c.n != 3*2*n {
-			t.Errorf("%d tasks have run, want %d", c.n, 3*2*n)
+		if c.n != rounds*2*n {
+			t.Errorf("%d tasks have run, want %d", c.n, rounds*2*n)
 		}
 	})
 }

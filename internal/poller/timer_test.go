@@ -263,6 +263,10 @@ func TestWheelRunsOnlyWhileNeeded(t *testing.T) {
 	expect("with one of two timers", true)
 	w.clear(&a)
 	expect("without any", false)
+	w.set(&a, time.Hour, func() {})
+	w.arm(0)
+	w.set(&b, time.Hour, func() {})
+	expect("stopped by hand, with a second timer, which must not put off the next tick,", false)
 }
 
 // The timers of a loop come by themselves, on the loop, one after the other.
