@@ -153,7 +153,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	for _, o := range c.Origins {
-		if err := wire.CheckOriginPattern(o); err != nil {
+		if err := CheckOrigin(o); err != nil {
 			return c, fmt.Errorf("hubbub: Origins: %w", err)
 		}
 	}
@@ -176,6 +176,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, err
 }
+
+// CheckOrigin reports what is wrong with an entry of Config.Origins.
+func CheckOrigin(pattern string) error { return wire.CheckOriginPattern(pattern) }
 
 func setDefault[T int | time.Duration](name string, field *T, value T) error {
 	if *field < 0 {

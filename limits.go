@@ -1,10 +1,6 @@
 package hubbub
 
-import (
-	"golang.org/x/sys/unix"
-
-	"hubbub/internal/wire"
-)
+import "golang.org/x/sys/unix"
 
 // ReservedDescriptors is the number of descriptors that a server keeps back
 // from its connections: for loops, the bus, logs, and net/http while it takes
@@ -36,6 +32,3 @@ func connsAllowed() int {
 	}
 	return n - ReservedDescriptors
 }
-
-// CheckOrigin reports what is wrong with an entry of Config.Origins.
-func CheckOrigin(pattern string) error { return wire.CheckOriginPattern(pattern) }

@@ -30,6 +30,11 @@ type phase struct {
 
 var headBuffers bytebufferpool.Pool
 
+// keepHead is the capacity in bytes above which a head's buffer isn't kept for
+// reuse. The pool makes new buffers as large as those it gets back: a few big
+// heads must not set what every half-open handshake holds.
+const keepHead = 4 << 10
+
 // adopt is a Task that hands a new connection's descriptor to its shard.
 type adopt struct {
 	shard *shard
@@ -235,7 +240,7 @@ func refusalKind(r *wire.Refusal, ep uint16) refusal {
 }
 
 func putHead(b *bytebufferpool.ByteBuffer) {
-	if cap(b.B) <= 2*wire.MaxHead {
+	if cap(b.B) <= keepHead {
 		headBuffers.Put(b)
 	}
 }

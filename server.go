@@ -51,7 +51,7 @@ type Server struct {
 	ln      net.Listener
 	lnFD    int
 	addr    net.Addr
-	stopped chan struct{} // closed when Shutdown has begun
+	stopped chan struct{} // closed when Shutdown is done
 	empty   chan struct{} // closed when Shutdown has begun and the last connection is gone
 	emptied sync.Once
 }

@@ -25,7 +25,9 @@ func fakeWorker(t *testing.T, index int, handler http.HandlerFunc) *child {
 		transport.CloseIdleConnections()
 		srv.Close()
 	})
-	return &child{index: index, client: &http.Client{Transport: transport}, ready: true}
+	c := &child{index: index, client: &http.Client{Transport: transport}}
+	c.ready.Store(true)
+	return c
 }
 
 func answer(status int, body string) http.HandlerFunc {
@@ -43,7 +45,7 @@ const well = `{"status":"ok","workers":1,"ready":1,"connections":7}`
 func TestHealthOfWorkers(t *testing.T) {
 	starting := func(t *testing.T, i int) *child {
 		c := fakeWorker(t, i, func(http.ResponseWriter, *http.Request) { t.Error("a worker was asked that isn't ready") })
-		c.ready = false
+		c.ready.Store(false)
 		return c
 	}
 	with := func(h http.HandlerFunc) func(*testing.T, int) *child {

@@ -74,7 +74,7 @@ func metricsOf(workers []*child, own prometheus.Gatherer, log *slog.Logger) http
 }
 
 func scrape(ctx context.Context, c *child) (families, error) {
-	if !c.isReady() {
+	if !c.ready.Load() {
 		return nil, fmt.Errorf("it is not ready")
 	}
 	resp, err := c.get(ctx, "/metrics")

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,10 +43,7 @@ type child struct {
 	index  int
 	admin  *os.File // the listening Unix socket that it answers on
 	client *http.Client
-
-	mu    sync.Mutex // guards cmd and ready
-	cmd   *exec.Cmd
-	ready bool
+	ready  atomic.Bool // it has answered, and hasn't ended since
 }
 
 // Back-off of a worker that dies: from the first to the last wait, doubled each
@@ -220,14 +218,13 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	if err != nil {
 		return fmt.Errorf("starting the program again: %w", err)
 	}
-	c.set(cmd, false)
-	defer c.set(nil, false)
+	defer c.ready.Store(false)
 
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { // its admin socket listens already: this waits for an answer
 		if c.answers(ctx, over) {
-			c.set(cmd, true)
+			c.ready.Store(true)
 			up()
 		}
 	})
@@ -252,18 +249,6 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 		err = fmt.Errorf("it ended by itself")
 	}
 	return err
-}
-
-func (c *child) set(cmd *exec.Cmd, ready bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cmd, c.ready = cmd, ready
-}
-
-func (c *child) isReady() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ready
 }
 
 // answers reports whether the worker answers: whether it is well is asked later,
@@ -321,7 +306,7 @@ func (s *supervisor) health() health {
 	answers := make([]health, len(s.workers))
 	var wg sync.WaitGroup
 	for i, c := range s.workers {
-		if !c.isReady() {
+		if !c.ready.Load() {
 			continue
 		}
 		wg.Go(func() {
