@@ -44,7 +44,7 @@ func (c *Conn) closeLocked(code uint16, reason string, why ending) {
 	c.phase.why, c.phase.code, c.phase.reason = why, code, reason
 	c.state.Store(stateClosing) // from here on the phase is the loop's
 	c.unsubscribeAllLocked()
-	if why == endSlow { // what waits would keep the close frame from going out
+	if why == endSlow || why == endMemory { // what waits would keep the close frame from going out
 		c.dropOutputLocked((*broadcast.Backlog).DropMessages)
 	}
 	f := broadcast.NewFrame(wire.AppendCloseFrame(nil, code, reason), nil)
@@ -103,7 +103,7 @@ func (c *Conn) closeSoon() {
 		c.watch()
 	}
 	c.mu.Lock()
-	ready := c.out == nil && c.phase.answered
+	ready := !c.unsentLocked() && c.phase.answered
 	c.mu.Unlock()
 	if ready {
 		c.drain()
@@ -118,6 +118,9 @@ func (c *Conn) drain() {
 	if c.state.Load() != stateClosing {
 		c.mu.Unlock()
 		return
+	}
+	if s := c.secure(); s != nil {
+		s.sayGoodbyeLocked()
 	}
 	c.state.Store(stateDraining)
 	c.bit &^= bitWriting
@@ -144,7 +147,7 @@ func (c *Conn) discard() {
 // waits for it before our close frame is still sent.
 func (c *Conn) onFIN() {
 	c.mu.Lock()
-	unsent := c.state.Load() == stateClosing && c.out != nil
+	unsent := c.state.Load() == stateClosing && c.unsentLocked()
 	c.mu.Unlock()
 	if !unsent {
 		c.destroy(endEOF)
@@ -181,6 +184,9 @@ func (c *Conn) destroy(why ending) {
 		putBacklog(c.out)
 		c.out = nil
 	}
+	if s := c.secure(); s != nil {
+		s.endLocked()
+	}
 	if c.phase == nil {
 		c.phase = &phase{why: why, code: wire.CloseAbnormal}
 	} else if c.phase.why == endNone {
@@ -206,6 +212,7 @@ func (c *Conn) destroy(why ending) {
 		sh.stats.ended[ph.why].Add(1)
 	}
 	c.tellClosed()
+	c.ext.unbook(&sh.server.perIP)
 	sh.server.gone(sh)
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,10 +33,31 @@ type Config struct {
 	// of WebSocket connections. Default 1,000.
 	MaxHTTP int
 
+	// TrustedProxies are the networks of our own proxies: what they say of a
+	// client's address in X-Forwarded-For is believed, and so is a peer on a Unix
+	// socket if there is any proxy at all. Danger: whoever connects from there
+	// can claim any address.
+	TrustedProxies []netip.Prefix
+
+	// ProxyProtocol says that trusted proxies begin each connection with a PROXY
+	// protocol header of version 2; without one, theirs are closed. Others'
+	// connections are taken as they are.
+	ProxyProtocol bool
+
 	// MaxConns is the number of connections, of any kind, above which the
 	// server stops accepting: more wait in the kernel's queue. Default: what
 	// the process's descriptor limit leaves, less some for its own use.
 	MaxConns int
+
+	// MaxConnsPerIP is the number of connections, of any kind, from one IP
+	// address, or from one /64 in the case of IPv6; further ones are closed at
+	// once, or refused with 429 if they come through a proxy. Default: no limit.
+	MaxConnsPerIP int
+
+	// MaxHandshakes is the number of connections that have not said yet what they
+	// want. A further one takes the place of the oldest, so that peers who never
+	// get to the point don't keep others out. Default 8,192.
+	MaxHandshakes int
 
 	// Origins lists the web sites whose pages may connect, besides the one
 	// that the server itself is part of: "https://example.com",
@@ -49,6 +71,25 @@ type Config struct {
 	// 1009. Default 64 KiB. It bounds the memory a peer can take for input.
 	MaxMessage int
 
+	// MessageRate and ByteRate bound what a peer may send in a second, messages and
+	// their bytes (as they come out of decompression); more ends the connection with
+	// close code 1008. Default: no limit.
+	MessageRate int
+	ByteRate    int
+
+	// RateBurst is how long a peer may have been silent to send it all at once:
+	// rates times this, though never less than one message. Default 5 s.
+	RateBurst time.Duration
+
+	// Compress has the server agree to permessage-deflate (RFC 7692), without
+	// context takeover, so that idle connections hold no compressor and a
+	// broadcast is compressed once for all. Default: no.
+	Compress bool
+
+	// CompressMin is the size in bytes from which on messages are compressed, up to
+	// a mebibyte. Default 256.
+	CompressMin int
+
 	// MaxBacklog is the number of bytes that may wait for a reader who doesn't
 	// keep up, before the endpoint's SlowPolicy applies; for what it takes to
 	// keep it, a message counts as 128 bytes more than it has. A single message
@@ -60,6 +101,11 @@ type Config struct {
 	// sockets, with what it takes to keep them, above which the server stops
 	// reading, until half of it is worked off. Default 64 MiB.
 	MaxPending int
+
+	// MemoryLimit is the memory in bytes that the process should use; near it, new
+	// connections are refused with 503 and the biggest backlogs ended with close
+	// code 1013. Default: the Go runtime's own limit (GOMEMLIMIT), if it has one.
+	MemoryLimit int64
 
 	// HandshakeTimeout bounds the time from accepting a connection to the end
 	// of its handshake. Default 10 s.
@@ -140,6 +186,7 @@ const minKeepalive = time.Second
 func (c Config) withDefaults() (Config, error) {
 	c.Endpoints = maps.Clone(c.Endpoints)
 	c.Origins = slices.Clone(c.Origins)
+	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	for path, ep := range c.Endpoints {
 		ep.Subprotocols = slices.Clone(ep.Subprotocols)
 		c.Endpoints[path] = ep
@@ -157,10 +204,20 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("hubbub: Origins: %w", err)
 		}
 	}
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
+		return c, errors.New("hubbub: ProxyProtocol needs TrustedProxies: anybody else could claim any address")
+	}
 	procs := runtime.GOMAXPROCS(0)
 	err := errors.Join(
 		setDefault("MaxHTTP", &c.MaxHTTP, 1000),
 		setDefault("MaxConns", &c.MaxConns, connsAllowed()),
+		setDefault("MaxConnsPerIP", &c.MaxConnsPerIP, 0),
+		setDefault("MaxHandshakes", &c.MaxHandshakes, 8192),
+		setDefault("MessageRate", &c.MessageRate, 0),
+		setDefault("ByteRate", &c.ByteRate, 0),
+		setDefault("RateBurst", &c.RateBurst, 5*time.Second),
+		setDefault("CompressMin", &c.CompressMin, 256),
+		setDefault("MemoryLimit", &c.MemoryLimit, memoryLimit()),
 		setDefault("MaxMessage", &c.MaxMessage, 64<<10),
 		setDefault("MaxBacklog", &c.MaxBacklog, 1<<20),
 		setDefault("MaxPending", &c.MaxPending, 64<<20),
@@ -180,7 +237,7 @@ func (c Config) withDefaults() (Config, error) {
 // CheckOrigin reports what is wrong with an entry of Config.Origins.
 func CheckOrigin(pattern string) error { return wire.CheckOriginPattern(pattern) }
 
-func setDefault[T int | time.Duration](name string, field *T, value T) error {
+func setDefault[T int | int64 | time.Duration](name string, field *T, value T) error {
 	if *field < 0 {
 		return fmt.Errorf("hubbub: %s is %v; it must not be negative", name, *field)
 	}

@@ -2,6 +2,7 @@ package hubbub
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -52,15 +53,54 @@ type Conn struct {
 	session any
 	in      *wire.Decoder
 
-	mu    sync.Mutex // guards what follows, writing to the socket, and changes of state
-	bit   connBits
-	quiet quietBits // owned by the loop
-	ep    uint16    // index of its endpoint, plus one; static once it is opening, 0 before
-	phase *phase    // while it opens or closes, nil otherwise
-	out   *broadcast.Backlog
+	mu      sync.Mutex // guards what follows, writing to the socket, and changes of state
+	bit     connBits
+	quiet   quietBits // owned by the loop
+	ep      uint16    // index of its endpoint, plus one; static once it is opening, 0 before
+	kind    connKind  // static once it is opening
+	floodAt uint8     // owned by the loop, as the next; see chatter
+	flood   uint16
+	phase   *phase // while it opens or closes, nil otherwise
+	out     *broadcast.Backlog
 	// The first subscription lies here: most connections have one.
-	sub  broadcast.Subscription
-	more *map[string]*broadcast.Subscription
+	sub broadcast.Subscription
+	ext *extras // nil while there is nothing in it
+}
+
+// extras are what most connections don't need.
+type extras struct {
+	more   map[string]*broadcast.Subscription // beyond the first; guarded by the connection's lock
+	secure *secure                            // TLS; static after accepting
+	peer   netip.AddrPort                     // the client's address, if it is known; static once it is opening
+	booked bool                               // counted in perIP under peer; owned by the loop
+	rate   rate                               // owned by the loop
+}
+
+// extrasLocked returns the connection's extras, made if there are none. On the
+// loop, before the connection is opening, the lock isn't needed.
+func (c *Conn) extrasLocked() *extras {
+	if c.ext == nil {
+		c.ext = new(extras)
+	}
+	return c.ext
+}
+
+// connKind says how the connection's bytes look.
+type connKind uint8
+
+const (
+	kindEncoding connKind = 3      // these bits are the broadcast.Encoding of its messages
+	kindSecure   connKind = 1 << 7 // TLS; ext.secure is set
+)
+
+func (c *Conn) encoding() broadcast.Encoding { return broadcast.Encoding(c.kind & kindEncoding) }
+
+// secure returns the connection's TLS layer, nil if it has none.
+func (c *Conn) secure() *secure {
+	if c.kind&kindSecure == 0 {
+		return nil
+	}
+	return c.ext.secure
 }
 
 // connBits are flags that are guarded by the connection's lock.
@@ -101,6 +141,18 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 	if c.state.Load() == stateClosed {
 		return netip.AddrPort{}
 	}
+	return c.peer()
+}
+
+// peer returns the client's address: what a trusted proxy says, or where the
+// connection comes from.
+func (c *Conn) peer() netip.AddrPort {
+	c.mu.Lock()
+	ext := c.ext
+	c.mu.Unlock()
+	if ext != nil && ext.peer.IsValid() {
+		return ext.peer
+	}
 	return poller.PeerAddr(int(c.fd))
 }
 
@@ -108,8 +160,9 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 // once waits in the backlog. Text has to be valid UTF-8.
 func (c *Conn) Send(t MessageType, payload []byte) {
 	f := newFrame(t, payload)
+	form := f.In(c.encoding(), c.shard.server.encode)
 	c.mu.Lock()
-	c.sendLocked(f)
+	c.sendLocked(form)
 	c.mu.Unlock()
 	f.Release()
 }
@@ -132,10 +185,11 @@ func (c *Conn) Subscribe(topic string) {
 	sub := &c.sub
 	if c.bit&bitSubUsed != 0 {
 		sub = new(broadcast.Subscription)
-		if c.more == nil {
-			c.more = &map[string]*broadcast.Subscription{}
+		ext := c.extrasLocked()
+		if ext.more == nil {
+			ext.more = map[string]*broadcast.Subscription{}
 		}
-		(*c.more)[topic] = sub
+		ext.more[topic] = sub
 	}
 	c.bit |= bitSubUsed
 	c.shard.server.hub.Subscribe(topic, sub, (*sink)(c))
@@ -153,7 +207,7 @@ func (c *Conn) Unsubscribe(topic string) {
 	}
 	c.shard.server.hub.Unsubscribe(sub)
 	if sub != &c.sub {
-		delete(*c.more, topic)
+		delete(c.ext.more, topic)
 	}
 }
 
@@ -161,19 +215,19 @@ func (c *Conn) subscriptionLocked(topic string) *broadcast.Subscription {
 	if name, ok := c.sub.Topic(); ok && name == topic {
 		return &c.sub
 	}
-	if c.more != nil {
-		return (*c.more)[topic]
+	if c.ext != nil {
+		return c.ext.more[topic]
 	}
 	return nil
 }
 
 func (c *Conn) unsubscribeAllLocked() {
 	c.shard.server.hub.Unsubscribe(&c.sub)
-	if c.more != nil {
-		for _, sub := range *c.more {
+	if c.ext != nil {
+		for _, sub := range c.ext.more {
 			c.shard.server.hub.Unsubscribe(sub)
 		}
-		c.more = nil
+		c.ext.more = nil
 	}
 }
 
@@ -187,4 +241,27 @@ func (c *Conn) Close(code uint16, reason string) { c.closeFor(endServer, code, r
 func newFrame(t MessageType, payload []byte) *broadcast.Frame {
 	var head [10]byte
 	return broadcast.NewFrame(wire.AppendHeader(head[:0], wire.OpCode(t), len(payload)), payload)
+}
+
+// The encodings of messages, and the windows they are compressed with.
+const (
+	encodingPlain broadcast.Encoding = iota
+	encodingDeflate
+	encodingSmall
+)
+
+var windows = [broadcast.Encodings]wire.Window{encodingDeflate: wire.FullWindow, encodingSmall: wire.SmallWindow}
+
+// encodingFor returns the encoding for a window that was agreed on.
+func encodingFor(w wire.Window) broadcast.Encoding {
+	return broadcast.Encoding(slices.Index(windows[:], w))
+}
+
+// encode is the broadcast.Encoder: it compresses messages, once for everybody
+// who takes them in that form.
+func (s *Server) encode(frame []byte, e broadcast.Encoding) (f *broadcast.Frame) {
+	wire.DeflateFrame(frame, windows[e], s.cfg.CompressMin, func(head, payload []byte) {
+		f = broadcast.NewFrame(head, payload)
+	})
+	return f
 }

@@ -3,6 +3,7 @@ package hubbub
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -27,7 +28,8 @@ type httpSide struct {
 
 func (h *httpSide) start(handler http.Handler, addr net.Addr, max int) {
 	h.server = http.Server{
-		Handler:           handler,
+		Handler:           withTLS(handler),
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		WriteTimeout:      time.Minute,
@@ -43,6 +45,19 @@ func (h *httpSide) start(handler http.Handler, addr net.Addr, max int) {
 		defer close(h.ended)
 		_ = h.server.Serve(h) // ends when Accept does
 	}()
+}
+
+type connKey struct{}
+
+// withTLS tells handlers of the encryption, of which net/http doesn't know.
+func withTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*handedConn); ok && c.tls != nil {
+			state := c.tls.ConnectionState()
+			r.TLS = &state
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (h *httpSide) stop(ctx context.Context) {
@@ -105,10 +120,15 @@ func (c *Conn) handOver(read []byte) {
 	if err != nil {
 		s.log.Warn("a connection could not be handed to net/http", "error", err)
 		s.http.conns.Add(-1)
+		c.ext.unbook(&s.perIP)
 		s.gone(sh)
 		return
 	}
-	hc := &handedConn{Conn: conn, read: head, shard: sh}
+	hc := &handedConn{Conn: conn, read: head, shard: sh, ext: c.ext}
+	if sec := c.secure(); sec != nil {
+		hc.tls = sec.tls
+		hc.Conn = sec.handOver(conn)
+	}
 	s.http.queue <- hc // has room for MaxHTTP
 }
 
@@ -117,7 +137,17 @@ type handedConn struct {
 	net.Conn
 	read  []byte
 	shard *shard
+	ext   *extras   // may be nil
+	tls   *tls.Conn // nil if it isn't encrypted
 	once  sync.Once
+}
+
+// RemoteAddr is the client's, behind a proxy that says so.
+func (c *handedConn) RemoteAddr() net.Addr {
+	if c.ext != nil && c.ext.peer.IsValid() {
+		return net.TCPAddrFromAddrPort(c.ext.peer)
+	}
+	return c.Conn.RemoteAddr()
 }
 
 func (c *handedConn) Read(p []byte) (int, error) {
@@ -144,6 +174,7 @@ func (c *handedConn) Close() error {
 	c.once.Do(func() {
 		s := c.shard.server
 		s.http.conns.Add(-1)
+		c.ext.unbook(&s.perIP)
 		s.gone(c.shard)
 	})
 	return err

@@ -55,7 +55,7 @@ func TestSweepSpreadsItsWork(t *testing.T) {
 			c.state.Store(stateDraining) // is visited, and left alone
 			sh.add(c)
 		}
-		defer func() { sh.lists[1] = nil }()
+		defer func() { sh.lists[0] = nil }()
 		most, visited := 0, 0
 		for range 25 { // a quarter of 10 s, in ticks of 100 ms
 			before := sh.sweeps[0].next

@@ -16,9 +16,12 @@ import (
 // phase is what a connection needs only while it opens or closes.
 type phase struct {
 	timer poller.Timer // owned by the loop
-	// Opening: the bytes of a head that didn't come in one piece. Owned by the
-	// loop.
-	head *bytebufferpool.ByteBuffer
+	// Opening, owned by the loop: the bytes of a head that didn't come in one
+	// piece; whether the peer is one of our proxies, and whether its header is
+	// still to come; the neighbours in the shard's queue.
+	head             *bytebufferpool.ByteBuffer
+	trusted, proxied bool
+	older, newer     *Conn
 
 	// Closing: the loop's, once the state says so.
 	why      ending
@@ -39,12 +42,13 @@ const keepHead = 4 << 10
 type adopt struct {
 	shard *shard
 	fd    int
+	from  *listener
 }
 
-func (a adopt) Run() { a.shard.take(a.fd) }
+func (a adopt) Run() { a.shard.take(a.fd, a.from) }
 
 // take makes a connection of an accepted descriptor. It is counted already.
-func (sh *shard) take(fd int) {
+func (sh *shard) take(fd int, from *listener) {
 	s := sh.server
 	c := &Conn{shard: sh, id: s.idBase | s.lastID.Add(1)&idMask, fd: int32(fd)}
 	if s.stopping.Load() {
@@ -59,31 +63,81 @@ func (sh *shard) take(fd int) {
 		return
 	}
 	c.phase = sh.newPhase()
+	if sh.young.len >= max(1, s.cfg.MaxHandshakes/s.cfg.Loops) {
+		sh.stats.refused[refusedCrowded].Add(1)
+		sh.young.oldest.destroy(endHandshake)
+	}
 	sh.add(c)
-	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() {
-		sh.stats.refused[refusedTimeout].Add(1)
-		c.destroy(endHandshake)
-	})
+	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() { c.giveUp(refusedTimeout) })
+	if from.tls != nil {
+		c.extrasLocked().secure = newSecure(c, from.tls)
+		c.kind |= kindSecure
+	}
+	c.greet(from)
 }
 
-// readHandshake collects the request's head, which may come in pieces, and
-// decides what the connection is to be.
+// giveUp ends a connection that hasn't got through its handshake.
+func (c *Conn) giveUp(why refusal) {
+	c.shard.stats.refused[why].Add(1)
+	c.destroy(endHandshake)
+}
+
+// readHandshake reads what comes before frames: the header of a proxy, the
+// handshake of TLS, the request's head.
 func (c *Conn) readHandshake() {
 	sh := c.shard
-	n, err := sh.loop.Sys().Read(int(c.fd), sh.loop.Scratch())
-	if n == 0 {
-		if err == nil || !wouldBlock(err) {
-			sh.stats.refused[refusedGone].Add(1)
-			c.destroy(endHandshake)
+	p := sh.loop.Scratch()
+	if s := c.secure(); c.phase.proxied || s != nil && s.waiting() {
+		n, err := sh.loop.Sys().Read(int(c.fd), p)
+		switch {
+		case n == 0 && (err == nil || !wouldBlock(err)):
+			c.giveUp(refusedGone)
+		case c.phase.proxied:
+			c.readProxyHeader(p[:n])
+		case n > 0:
+			s.feed(p[:n])
 		}
 		return
 	}
-	p := sh.loop.Scratch()[:n]
+	if s := c.secure(); s != nil {
+		s.refill()
+	}
+	for c.state.Load() == stateHandshake {
+		n, err := c.receive(p)
+		if n == 0 {
+			if err == nil || !wouldBlock(err) {
+				c.giveUp(refusedGone)
+			}
+			return
+		}
+		c.readHead(p[:n])
+		if c.secure() == nil {
+			return // what else there is will be reported
+		}
+	}
+	if c.state.Load() == stateOpen {
+		c.read()
+	}
+}
+
+// collect puts p behind what has come before and returns it all.
+func (c *Conn) collect(p []byte) []byte {
+	if c.phase.head == nil {
+		c.phase.head = headBuffers.Get()
+		c.phase.head.B = c.phase.head.B[:0]
+	}
+	c.phase.head.B = append(c.phase.head.B, p...)
+	return c.phase.head.B
+}
+
+// readHead collects the request's head, which may come in pieces, and decides
+// what the connection is to be.
+func (c *Conn) readHead(p []byte) {
+	sh := c.shard
 	seen := 0
-	if buf := c.phase.head; buf != nil {
-		seen = len(buf.B)
-		buf.B = append(buf.B, p...)
-		p = buf.B
+	if c.phase.head != nil {
+		seen = len(c.phase.head.B)
+		p = c.collect(p)
 	}
 	size, err := sh.head.Parse(p, seen)
 	switch {
@@ -94,8 +148,7 @@ func (c *Conn) readHandshake() {
 	case size > 0:
 		c.handOver(p)
 	case c.phase.head == nil:
-		c.phase.head = headBuffers.Get()
-		c.phase.head.B = append(c.phase.head.B[:0], p...)
+		c.collect(p)
 	}
 }
 
@@ -120,6 +173,7 @@ func (c *Conn) upgrade(rest []byte) {
 	c.mu.Lock()
 	if c.state.Load() == stateOpening {
 		c.state.Store(stateOpen)
+		*c.phase = phase{}
 		sh.keepPhase(c.phase)
 		c.phase = nil
 	} // else OnOpen has closed it again
@@ -142,7 +196,7 @@ func (sh *shard) protocolsFor(h *wire.Head) []string {
 }
 
 // onUpgrade decides about a handshake that is valid in itself.
-func (sh *shard) onUpgrade(protocol string) error {
+func (sh *shard) onUpgrade(agreed wire.Agreement) error {
 	c, s := sh.opening, sh.server
 	i, ok := s.paths[string(sh.head.Path())]
 	if !ok {
@@ -150,6 +204,15 @@ func (sh *shard) onUpgrade(protocol string) error {
 	}
 	if !wire.OriginAllowed(string(sh.head.Get("Origin")), string(sh.head.Get("Host")), s.cfg.Origins) {
 		return errOrigin
+	}
+	if s.short.Load() {
+		return errMemory
+	}
+	if err := c.placeClient(); err != nil {
+		return err
+	}
+	if agreed.Window != 0 {
+		c.kind |= connKind(encodingFor(agreed.Window))
 	}
 	sh.remove(c)
 	c.ep = uint16(i + 1)
@@ -161,7 +224,7 @@ func (sh *shard) onUpgrade(protocol string) error {
 	if ep.OnOpen == nil {
 		return nil
 	}
-	return c.callOnOpen(ep, protocol)
+	return c.callOnOpen(ep, agreed.Protocol)
 }
 
 func (c *Conn) callOnOpen(ep *Endpoint, protocol string) (err error) {
@@ -171,7 +234,7 @@ func (c *Conn) callOnOpen(ep *Endpoint, protocol string) (err error) {
 			err = fmt.Errorf("OnOpen panicked")
 		}
 	}()
-	err = ep.OnOpen(c, &Request{head: &c.shard.head, protocol: protocol, fd: int(c.fd)})
+	err = ep.OnOpen(c, &Request{head: &c.shard.head, protocol: protocol, conn: c})
 	var r *wire.Refusal
 	if err != nil && !errors.As(err, &r) {
 		c.shard.server.log.Error("OnOpen failed", "path", string(c.shard.head.Path()), "error", err)
@@ -195,6 +258,8 @@ func (c *Conn) logPanic(p any) {
 var (
 	errNoEndpoint = &wire.Refusal{Status: http.StatusNotFound, Reason: "there is no WebSocket endpoint at this path"}
 	errOrigin     = &wire.Refusal{Status: http.StatusForbidden, Reason: "pages from this origin may not connect (see -origins)"}
+	errMemory     = &wire.Refusal{Status: http.StatusServiceUnavailable, Reason: "the server is short of memory: come back later", Header: "Retry-After: 10\r\n"}
+	errPerIP      = &wire.Refusal{Status: http.StatusTooManyRequests, Reason: "there are too many connections from your address", Header: "Retry-After: 60\r\n"}
 )
 
 // refuse answers the handshake with r and ends the connection.
@@ -209,7 +274,7 @@ func (c *Conn) refuse(r *wire.Refusal) {
 	c.state.Store(stateClosing)
 	c.phase.why, c.phase.answered, c.phase.told = endHandshake, true, true
 	c.answerLocked(sh.answer)
-	done := c.out == nil
+	done := !c.unsentLocked()
 	c.mu.Unlock()
 	if c.phase.head != nil {
 		putHead(c.phase.head)
@@ -227,6 +292,12 @@ func refusalKind(r *wire.Refusal, ep uint16) refusal {
 	switch {
 	case ep != 0:
 		return refusedEndpoint
+	case r == errMemory:
+		return refusedMemory
+	case r == errPerIP:
+		return refusedPerIP
+	case r == errPlainHTTP:
+		return refusedTLS
 	case r == errOrigin:
 		return refusedOrigin
 	case r == errNoEndpoint:

@@ -2,6 +2,7 @@ package hubbub
 
 import (
 	"errors"
+	"io"
 
 	"golang.org/x/sys/unix"
 
@@ -57,12 +58,16 @@ func (c *Conn) read() {
 		sh.pause(c)
 		return
 	}
-	for range readsPerWake {
-		p := sh.loop.Scratch()
-		n, err := sh.loop.Sys().Read(int(c.fd), p)
+	p := sh.loop.Scratch()
+	s := c.secure()
+	if s != nil {
+		s.refill()
+	}
+	for reads := 0; ; reads++ {
+		n, err := c.receive(p)
 		if n == 0 {
 			switch {
-			case err == nil:
+			case err == nil || errors.Is(err, io.EOF):
 				c.onFIN()
 			case !wouldBlock(err):
 				c.destroy(endReset)
@@ -73,12 +78,30 @@ func (c *Conn) read() {
 		c.seen = sh.clock
 		c.quiet &^= bitPinged
 		c.feed(p[:n])
+		if !c.listening() {
+			return
+		}
 		// A short read means that the socket is dry. If more comes it is
-		// reported: no need for a read that returns EAGAIN.
-		if n < len(p) || c.state.Load() != stateOpen {
+		// reported: no need for a read that returns EAGAIN. What crypto/tls
+		// holds is not reported, so that is always emptied.
+		if s == nil && (n < len(p) || reads == readsPerWake-1) {
 			return
 		}
 	}
+}
+
+// receive reads, and decrypts, what the socket has.
+func (c *Conn) receive(p []byte) (int, error) {
+	if s := c.secure(); s != nil {
+		return s.receive(p)
+	}
+	return c.shard.loop.Sys().Read(int(c.fd), p)
+}
+
+// listening reports whether frames of the peer are still of interest.
+func (c *Conn) listening() bool {
+	s := c.state.Load()
+	return s < stateClosing || s == stateClosing && !c.phase.answered
 }
 
 // feed handles input: frames, whole or in part. It takes p apart in place.
@@ -88,18 +111,21 @@ func (c *Conn) feed(p []byte) {
 	if d == nil {
 		d = sh.clean
 	}
+	rules := &sh.rules[min(1, c.encoding())]
 	for len(p) > 0 {
-		m, n, err := d.Next(p, &sh.rules)
+		m, n, err := d.Next(p, rules)
+		p = p[n:]
+		if empty := d.Empty(); empty > 0 {
+			c.chatter(empty)
+		}
 		if err != nil {
 			c.failProtocol(err)
 			break
 		}
-		p = p[n:]
-		if m.Op == 0 {
-			break
+		if m.Op != 0 && c.listening() {
+			c.handle(m)
 		}
-		c.handle(m)
-		if s := c.state.Load(); s > stateClosing || s == stateClosing && c.phase.answered {
+		if !c.listening() {
 			break
 		}
 	}
@@ -126,6 +152,14 @@ func (c *Conn) handle(m wire.Message) {
 		return // we have sent our close frame: only the peer's is of interest
 	}
 	defer c.recovered()
+	if m.Op == wire.OpText || m.Op == wire.OpBinary {
+		c.charge(len(m.Payload))
+	} else {
+		c.chatter(1)
+	}
+	if c.state.Load() != stateOpen {
+		return
+	}
 	switch m.Op {
 	case wire.OpText:
 		c.shard.stats.messagesIn[0].Add(1)

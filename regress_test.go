@@ -117,7 +117,7 @@ func TestAnswerComesFirst(t *testing.T) {
 	waitFor(t, "the reader to be too slow", func() bool {
 		slow := false
 		s.onShards(func(sh *shard) {
-			for _, c := range sh.lists[1] {
+			for _, c := range sh.lists[0] {
 				slow = c.state.Load() == stateClosing
 			}
 		})
@@ -125,7 +125,7 @@ func TestAnswerComesFirst(t *testing.T) {
 	})
 	s.onShards(func(sh *shard) { // what the kernel would report
 		sys.unblock()
-		for _, c := range sh.lists[1] {
+		for _, c := range sh.lists[0] {
 			c.flush()
 		}
 	})
@@ -148,7 +148,7 @@ func TestNothingIsReadAfterAnError(t *testing.T) {
 	if op, got := c.read(); op != ws.OpBinary || len(got) != len(big) {
 		t.Errorf("received %v of %d bytes", op, len(got))
 	}
-	c.expectClose(1002, "non-zero rsv bits with no extension negotiated")
+	c.expectClose(1002, "reserved bit is set")
 	c.conn.Close()
 	if got := <-words; !strings.HasPrefix(got, "1002") {
 		t.Errorf("OnClose was told %s", got)

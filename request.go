@@ -3,12 +3,12 @@ package hubbub
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 
-	"hubbub/internal/poller"
 	"hubbub/internal/wire"
 )
 
@@ -17,7 +17,7 @@ import (
 type Request struct {
 	head     *wire.Head
 	protocol string
-	fd       int
+	conn     *Conn
 	cookies  []*http.Cookie
 	parsed   bool
 }
@@ -82,8 +82,19 @@ func (r *Request) Cookie(name string) (value string, ok bool) {
 // Subprotocol returns the subprotocol agreed on, "" for none.
 func (r *Request) Subprotocol() string { return r.protocol }
 
-// RemoteAddr returns the peer's address; the zero value if the peer is gone.
-func (r *Request) RemoteAddr() netip.AddrPort { return poller.PeerAddr(r.fd) }
+// RemoteAddr returns the client's address: behind a trusted proxy what that says,
+// with port zero if it doesn't say; the zero value if the peer is gone.
+func (r *Request) RemoteAddr() netip.AddrPort { return r.conn.peer() }
+
+// TLS returns the state of the encryption, nil if there is none.
+func (r *Request) TLS() *tls.ConnectionState {
+	s := r.conn.secure()
+	if s == nil {
+		return nil
+	}
+	state := s.tls.ConnectionState()
+	return &state
+}
 
 // HTTP returns the handshake as an http.Request without a body, for code that
 // wants one. It costs a few allocations.
@@ -93,6 +104,7 @@ func (r *Request) HTTP() (*http.Request, error) {
 		return nil, fmt.Errorf("hubbub: handshake as an http.Request: %w", err)
 	}
 	req.RemoteAddr = r.RemoteAddr().String()
+	req.TLS = r.TLS()
 	return req, nil
 }
 

@@ -3,12 +3,14 @@ package hubbub
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -38,22 +40,32 @@ type Server struct {
 	hub       *broadcast.Hub
 	idBase    uint64
 
-	http   httpSide
-	stats  serverStats
-	relief relief
-	lastID atomic.Uint64
+	http    httpSide
+	stats   serverStats
+	relief  relief
+	perIP   perIP
+	memory  *memory
+	shaking sync.WaitGroup // TLS handshakes
+	turn    chan struct{}  // has room for as many of them as may compute at a time
+	lastID  atomic.Uint64
 
 	conns    atomic.Int64 // descriptors held for peers, those of net/http included
 	full     atomic.Bool  // accepting is paused for want of room
+	short    atomic.Bool  // memory is
 	stopping atomic.Bool
 
-	mu      sync.Mutex // guards serving and ending
-	ln      net.Listener
-	lnFD    int
-	addr    net.Addr
-	stopped chan struct{} // closed when Shutdown is done
-	empty   chan struct{} // closed when Shutdown has begun and the last connection is gone
-	emptied sync.Once
+	mu        sync.Mutex // guards serving and ending
+	listeners []*listener
+	stopped   chan struct{} // closed when Shutdown is done
+	empty     chan struct{} // closed when Shutdown has begun and the last connection is gone
+	emptied   sync.Once
+}
+
+// listener is a socket that connections come from.
+type listener struct {
+	net.Listener
+	fd  int         // a duplicate
+	tls *tls.Config // nil for none
 }
 
 // New returns a Server that is ready to Serve. An error names the Config field
@@ -71,6 +83,8 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 		paths:   map[string]int{},
 		sys:     sys,
 		log:     cfg.Logger,
+		turn:    make(chan struct{}, runtime.GOMAXPROCS(0)),
+		perIP:   perIP{max: cfg.MaxConnsPerIP},
 		stopped: make(chan struct{}),
 		empty:   make(chan struct{}),
 	}
@@ -85,6 +99,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 	s.hub = broadcast.New(broadcast.Config{
 		Workers:   cfg.Workers,
 		Observer:  &s.stats,
+		Encoder:   s.encode,
 		HighWater: int64(cfg.MaxPending),
 		LowWater:  int64(cfg.MaxPending / 2),
 		Relieved:  s.relieved,
@@ -96,6 +111,10 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 			return nil, err
 		}
 		s.shards = append(s.shards, sh)
+	}
+	if cfg.MemoryLimit > 0 {
+		s.memory = newMemory(cfg.MemoryLimit)
+		s.shards[0].loop.Post(poller.Func(s.watchMemory))
 	}
 	if cfg.Bus != nil {
 		if err := cfg.Bus.Attach(node{s.hub, &s.relief}); err != nil {
@@ -125,36 +144,48 @@ func (s *Server) ListenAndServe(addr string) error {
 }
 
 // Serve accepts connections from ln, of which it takes possession, until
-// Shutdown; it returns ErrServerClosed then. It may be called once. ln has to
-// be a *net.TCPListener or *net.UnixListener, which other processes may share.
-func (s *Server) Serve(ln net.Listener) error {
+// Shutdown; it returns ErrServerClosed then. It may be called for several
+// listeners. ln has to be a *net.TCPListener or *net.UnixListener, which other
+// processes may share.
+func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, nil) }
+
+// ServeTLS is Serve for connections that are encrypted. cfg needs a certificate,
+// or a function that gets one; protocols other than HTTP/1.1 are not negotiated.
+func (s *Server) ServeTLS(ln net.Listener, cfg *tls.Config) error {
+	cfg = cfg.Clone()
+	cfg.NextProtos = []string{"http/1.1"}
+	cfg.DynamicRecordSizingDisabled = true // a record to a message, as far as it goes
+	return s.serve(ln, cfg)
+}
+
+func (s *Server) serve(ln net.Listener, cfg *tls.Config) error {
 	fd, err := poller.ListenerFD(ln)
 	if err != nil {
 		ln.Close()
 		return err
 	}
 	s.mu.Lock()
-	if s.ln != nil || s.stopping.Load() {
+	if s.stopping.Load() {
 		s.mu.Unlock()
 		unix.Close(fd)
 		ln.Close()
-		if s.stopping.Load() {
-			return ErrServerClosed
-		}
-		return errors.New("hubbub: a Server serves once")
+		return ErrServerClosed
 	}
-	s.ln, s.lnFD, s.addr = ln, fd, ln.Addr()
+	l := &listener{ln, fd, cfg}
+	s.listeners = append(s.listeners, l)
 	if _, ok := ln.(*net.TCPListener); ok {
 		// Go's own poller would be woken by every connection. A Unix socket's
 		// listener has to stay: closing it would remove the socket's name.
 		ln.Close()
 	}
-	s.http.start(s.cfg.HTTP, ln.Addr(), s.cfg.MaxHTTP)
+	if len(s.listeners) == 1 {
+		s.http.start(s.cfg.HTTP, ln.Addr(), s.cfg.MaxHTTP)
+	}
 	errs := make(chan error, len(s.shards))
 	for _, sh := range s.shards {
 		sh.loop.Post(poller.Func(func() {
-			var err error
-			sh.accepting, err = sh.loop.NewAcceptor(fd, taker{sh})
+			a, err := sh.loop.NewAcceptor(fd, taker{sh, l})
+			sh.accepting = append(sh.accepting, a)
 			errs <- err
 		}))
 	}
@@ -169,15 +200,22 @@ func (s *Server) Serve(ln net.Listener) error {
 	return ErrServerClosed
 }
 
-// Addr returns the address that is served, nil before Serve.
+// Addr returns the address that is served, the first if there are several, nil
+// before Serve.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.addr
+	if len(s.listeners) == 0 {
+		return nil
+	}
+	return s.listeners[0].Addr()
 }
 
-// taker is a shard as its Acceptor sees it.
-type taker struct{ *shard }
+// taker is a shard as its Acceptors see it.
+type taker struct {
+	*shard
+	from *listener
+}
 
 // Reserve implements poller.Taker. The count of connections never exceeds
 // MaxConns, however many loops accept.
@@ -213,8 +251,8 @@ func (t taker) Take(fd int) {
 	}
 	to.conns.Add(1)
 	if to == t.shard {
-		to.take(fd)
-	} else if !to.loop.Post(adopt{to, fd}) {
+		to.take(fd, t.from)
+	} else if !to.loop.Post(adopt{to, fd, t.from}) {
 		t.loop.Sys().Close(fd)
 		t.server.gone(to)
 	}
@@ -242,11 +280,13 @@ func (s *Server) left() {
 	if s.full.Load() && s.full.CompareAndSwap(true, false) {
 		for _, sh := range s.shards {
 			sh.loop.Post(poller.Func(func() {
-				if sh.accepting == nil || s.stopping.Load() {
-					return
-				}
-				if err := sh.accepting.Resume(); err != nil {
-					s.log.Error("cannot go on accepting", "error", err)
+				for _, a := range sh.accepting {
+					if s.stopping.Load() {
+						return
+					}
+					if err := a.Resume(); err != nil {
+						s.log.Error("cannot go on accepting", "error", err)
+					}
 				}
 			}))
 		}
@@ -310,21 +350,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return ErrServerClosed
 	}
 	s.mu.Lock()
-	serving := s.ln != nil
+	listeners := s.listeners
 	s.mu.Unlock()
-	if serving {
-		s.onShards(func(sh *shard) {
-			if sh.accepting != nil {
-				sh.accepting.Pause()
-			}
-		})
-		unix.Close(s.lnFD)
-		s.ln.Close()
+	s.onShards(func(sh *shard) {
+		for _, a := range sh.accepting {
+			a.Pause()
+		}
+	})
+	for _, l := range listeners {
+		unix.Close(l.fd)
+		l.Close()
 	}
 	for _, sh := range s.shards {
-		sh.loop.Post(poller.Func(func() { sh.closeSome(0, len(sh.lists[0])) }))
+		sh.loop.Post(poller.Func(sh.closeAll))
 	}
-	if serving {
+	if len(listeners) > 0 {
 		s.http.stop(ctx)
 	}
 	s.checkEmpty()
@@ -336,6 +376,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.onShards((*shard).destroyAll)
 	}
 	s.relief.signal(true)
+	s.shaking.Wait() // all have ended with their connections
 	s.release()
 	close(s.stopped)
 	return err

@@ -2,6 +2,7 @@ package hubbub
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -16,18 +17,17 @@ type shard struct {
 	// Static after construction.
 	server *Server
 	loop   *poller.Loop
-	rules  wire.Rules
+	rules  [2]wire.Rules // for connections without and with compression
 
-	accepting *poller.Acceptor
+	accepting []*poller.Acceptor
 	upgrader  *wire.Upgrader
-	decide    func(protocol string) error // shard.onUpgrade, made once
-	opening   *Conn                       // the connection it is about
+	decide    func(wire.Agreement) error // shard.onUpgrade, made once
+	opening   *Conn                      // the connection it is about
 	head      wire.Head
 	answer    []byte
 
-	// lists[0] has the connections without an endpoint, in handshake;
-	// lists[i+1] those of endpoint i.
-	lists  [][]*Conn
+	young  queue     // connections without an endpoint, in handshake
+	lists  [][]*Conn // those of each endpoint
 	sweeps []sweep
 
 	clock    uint32 // in ticks; runs only where an endpoint has keepalive
@@ -55,9 +55,9 @@ func newShard(s *Server) (*shard, error) {
 	sh := &shard{
 		server:   s,
 		loop:     loop,
-		rules:    wire.Rules{MaxMessage: s.cfg.MaxMessage},
-		upgrader: wire.NewUpgrader(),
-		lists:    make([][]*Conn, len(s.endpoints)+1),
+		rules:    [2]wire.Rules{{MaxMessage: s.cfg.MaxMessage}, {MaxMessage: s.cfg.MaxMessage, Deflate: true}},
+		upgrader: wire.NewUpgrader(s.cfg.Compress),
+		lists:    make([][]*Conn, len(s.endpoints)),
 		sweeps:   make([]sweep, len(s.endpoints)),
 		open:     make([]atomic.Int64, len(s.endpoints)),
 		clean:    new(wire.Decoder),
@@ -72,27 +72,65 @@ func newShard(s *Server) (*shard, error) {
 	return sh, nil
 }
 
-// add puts c into its endpoint's list; the zero ep is that of handshakes.
+// add puts c into its endpoint's list, or among the handshakes if it has none.
 func (sh *shard) add(c *Conn) {
-	l := &sh.lists[c.ep]
+	if c.ep == 0 {
+		sh.young.push(c)
+		return
+	}
+	l := &sh.lists[c.ep-1]
 	c.slot = int32(len(*l))
 	*l = append(*l, c)
-	if c.ep > 0 {
-		sh.open[c.ep-1].Add(1)
-	}
+	sh.open[c.ep-1].Add(1)
 }
 
 // remove takes c out of its list, where the last one takes its place.
 func (sh *shard) remove(c *Conn) {
-	l := sh.lists[c.ep]
+	if c.ep == 0 {
+		sh.young.remove(c)
+		return
+	}
+	l := sh.lists[c.ep-1]
 	last := len(l) - 1
 	l[c.slot] = l[last]
 	l[c.slot].slot = c.slot
 	l[last] = nil
-	sh.lists[c.ep] = l[:last]
-	if c.ep > 0 {
-		sh.open[c.ep-1].Add(-1)
+	sh.lists[c.ep-1] = l[:last]
+	sh.open[c.ep-1].Add(-1)
+}
+
+// queue holds connections from the oldest to the newest. The links lie in their
+// phases.
+type queue struct {
+	oldest, newest *Conn
+	len            int
+}
+
+func (q *queue) push(c *Conn) {
+	c.phase.older, c.phase.newer = q.newest, nil
+	if q.newest != nil {
+		q.newest.phase.newer = c
+	} else {
+		q.oldest = c
 	}
+	q.newest = c
+	q.len++
+}
+
+func (q *queue) remove(c *Conn) {
+	older, newer := c.phase.older, c.phase.newer
+	if older != nil {
+		older.phase.newer = newer
+	} else {
+		q.oldest = newer
+	}
+	if newer != nil {
+		newer.phase.older = older
+	} else {
+		q.newest = older
+	}
+	c.phase.older, c.phase.newer = nil, nil
+	q.len--
 }
 
 func (sh *shard) spareDecoder() *wire.Decoder {
@@ -173,10 +211,10 @@ func (sh *shard) sweep(endpoint int) {
 	}
 	limit := uint32(keepalive / poller.Tick)
 	w := &sh.sweeps[endpoint]
-	l := sh.lists[endpoint+1]
+	l := sh.lists[endpoint]
 	w.owed = min(w.owed+float64(len(l)*visits)/float64(limit), float64(len(l)))
 	for ; w.owed >= 1; w.owed-- {
-		l = sh.lists[endpoint+1]
+		l = sh.lists[endpoint]
 		if len(l) == 0 {
 			return
 		}
@@ -201,35 +239,41 @@ func (sh *shard) sweep(endpoint int) {
 	}
 }
 
+// closeAll begins to close every connection.
+func (sh *shard) closeAll() {
+	for sh.young.oldest != nil {
+		sh.young.oldest.destroy(endShutdown)
+	}
+	sh.closeSome(0, math.MaxInt)
+}
+
 // closeSome begins to close connections, from the end of the lists, and posts
 // itself until it has come to the front: closing 100,000 at once would keep
 // the loop from everything else.
 func (sh *shard) closeSome(list, from int) {
 	const chunk = 256
 	for n := 0; n < chunk; {
+		if list == len(sh.lists) {
+			return
+		}
 		l := sh.lists[list]
 		from = min(from, len(l)-1)
 		if from < 0 {
-			if list++; list == len(sh.lists) {
-				return
-			}
-			from = len(sh.lists[list])
+			list, from = list+1, math.MaxInt
 			continue
 		}
-		c := l[from]
+		l[from].closeFor(endShutdown, wire.CloseGoingAway, "server is shutting down")
 		from--
 		n++
-		if c.ep == 0 {
-			c.destroy(endShutdown)
-		} else {
-			c.closeFor(endShutdown, wire.CloseGoingAway, "server is shutting down")
-		}
 	}
 	sh.loop.Post(poller.Func(func() { sh.closeSome(list, from) }))
 }
 
 // destroyAll ends every connection without further words.
 func (sh *shard) destroyAll() {
+	for sh.young.oldest != nil {
+		sh.young.oldest.destroy(endShutdown)
+	}
 	for i := range sh.lists {
 		for len(sh.lists[i]) > 0 {
 			l := sh.lists[i]

@@ -22,6 +22,9 @@ const (
 	endEOF   // the peer left without a close frame
 	endReset // reading or writing failed
 	endPanic
+	endFlood   // too many frames that carry nothing
+	endRate    // more messages or bytes than allowed
+	endMemory  // a big backlog when memory was short
 	endTimeout // it took too long to close
 	numEndings
 )
@@ -29,6 +32,7 @@ const (
 var endingNames = [numEndings]string{
 	endPeer: "peer", endServer: "server", endShutdown: "shutdown", endSlow: "slow_consumer",
 	endProtocol: "protocol_error", endDead: "keepalive", endEOF: "eof", endReset: "reset", endPanic: "panic",
+	endFlood: "flood", endRate: "rate_limit", endMemory: "memory",
 }
 
 // refusal says why a handshake was refused.
@@ -43,12 +47,18 @@ const (
 	refusedEndpoint
 	refusedTimeout
 	refusedGone
+	refusedCrowded
+	refusedPerIP
+	refusedMemory
+	refusedTLS
+	refusedProxy
 	numRefusals
 )
 
 var refusalNames = [numRefusals]string{
 	refusedMalformed: "malformed", refusedTooLarge: "too_large", refusedVersion: "version", refusedPath: "path",
 	refusedOrigin: "origin", refusedEndpoint: "endpoint", refusedTimeout: "timeout", refusedGone: "gone",
+	refusedCrowded: "crowded", refusedPerIP: "per_ip", refusedMemory: "memory", refusedTLS: "tls", refusedProxy: "proxy_protocol",
 }
 
 // serverStats are the counters that no shard owns.

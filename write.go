@@ -13,6 +13,7 @@ type sink Conn
 // the socket doesn't take is kept by reference.
 func (s *sink) Deliver(b *broadcast.Batch, sub *broadcast.Subscription) (written int) {
 	c := (*Conn)(s)
+	b = b.In(c.encoding())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !sub.Active() {
@@ -65,13 +66,30 @@ func (c *Conn) sendLocked(f *broadcast.Frame) {
 // writeLocked writes what the socket takes. ok is false when the connection is
 // broken; the loop will end it.
 func (c *Conn) writeLocked(p []byte) (n int, ok bool) {
-	n, err := c.shard.loop.Sys().Write(int(c.fd), p)
+	if s := c.secure(); s != nil {
+		return s.writeLocked(p)
+	}
+	return c.writeRawLocked(p)
+}
+
+// writeRawLocked is writeLocked for bytes that are encrypted, if they have to be.
+func (c *Conn) writeRawLocked(p []byte) (n int, ok bool) {
+	n, err := c.shard.loop.Sys().Write(int(c.fd), p[:min(len(p), maxWrite)])
 	if err == nil || wouldBlock(err) {
 		return n, true
 	}
+	c.breakLocked()
+	return n, false
+}
+
+// maxWrite bounds what is written to one socket before the others get their
+// turn: a write of megabytes takes a millisecond.
+const maxWrite = 64 << 10
+
+// breakLocked has the loop end a connection that can't be written to.
+func (c *Conn) breakLocked() {
 	c.bit |= bitBroken
 	c.postLocked()
-	return n, false
 }
 
 // queueLocked keeps f, of which so many bytes are written, until the socket is
@@ -172,24 +190,15 @@ func (c *Conn) dropOutputLocked(drop func(*broadcast.Backlog) int) {
 	}
 }
 
-// flushBytes bounds what is written to one socket before the others get their
-// turn.
-const flushBytes = 256 << 10
-
-// flush writes the backlog, as far as the socket takes it. It is called on the
-// loop when the socket is writable.
+// flush writes some of the backlog. It is called on the loop when the socket is
+// writable, and again as long as it is.
 func (c *Conn) flush() {
 	c.mu.Lock()
-	if c.out != nil {
+	s := c.secure()
+	if (s == nil || s.flushLocked()) && c.out != nil {
 		before := c.out.Size()
-		for total := 0; c.out.Len() > 0 && total < flushBytes; {
-			n, ok := c.writeLocked(c.out.Next(c.shard.loop.WriteScratch()))
-			if !ok || n == 0 {
-				break
-			}
-			c.out.Advance(n)
-			total += n
-		}
+		n, _ := c.writeLocked(c.out.Next(c.shard.loop.WriteScratch()))
+		c.out.Advance(n)
 		c.shard.server.stats.bytesOut.Add(uint64(before - c.out.Size()))
 		c.outputChangedLocked(before)
 		if c.out.Len() == 0 {
@@ -197,7 +206,7 @@ func (c *Conn) flush() {
 			c.out = nil
 		}
 	}
-	idle := c.out == nil
+	idle := !c.unsentLocked()
 	stop := idle && c.bit&bitWriting != 0
 	if stop {
 		c.bit &^= bitWriting
@@ -209,6 +218,12 @@ func (c *Conn) flush() {
 	} else if stop {
 		c.watch()
 	}
+}
+
+// unsentLocked reports whether something waits for the socket.
+func (c *Conn) unsentLocked() bool {
+	s := c.secure()
+	return c.out != nil || s != nil && s.out != nil
 }
 
 // postLocked has the loop look after the connection.
@@ -228,7 +243,7 @@ func (t *chore) Run() {
 	c.bit &^= bitPosted
 	state := c.state.Load()
 	broken := c.bit&bitBroken != 0
-	write := c.out != nil && c.bit&bitWriting == 0
+	write := c.unsentLocked() && c.bit&bitWriting == 0
 	if write {
 		c.bit |= bitWriting
 	}

@@ -65,10 +65,14 @@ func echo(o *options) hubbub.Endpoint {
 }
 
 // newServer makes the server of one process; bus may be nil.
-func newServer(o *options, maxConns, loops int, bus hubbub.Bus, log *slog.Logger) (*hubbub.Server, error) {
+func newServer(o *options, maxConns, maxHandshakes, loops int, bus hubbub.Bus, log *slog.Logger) (*hubbub.Server, error) {
 	workers := o.broadcastWorkers
 	if workers == 0 {
 		workers = loops
+	}
+	proxies, err := o.proxies()
+	if err != nil {
+		return nil, err
 	}
 	var srv *hubbub.Server
 	mux := http.NewServeMux()
@@ -77,10 +81,19 @@ func newServer(o *options, maxConns, loops int, bus hubbub.Bus, log *slog.Logger
 	mux.HandleFunc("GET /subscribers", func(w http.ResponseWriter, r *http.Request) {
 		countSubscribers(srv, w, r)
 	})
-	srv, err := hubbub.New(hubbub.Config{
+	srv, err = hubbub.New(hubbub.Config{
 		Endpoints:        map[string]hubbub.Endpoint{"/ws": relay(o), "/echo": echo(o)},
 		HTTP:             mux,
+		TrustedProxies:   proxies,
+		ProxyProtocol:    o.proxyProtocol,
 		MaxConns:         maxConns,
+		MaxConnsPerIP:    o.maxConnsPerIP,
+		MaxHandshakes:    maxHandshakes,
+		MessageRate:      o.rateLimit,
+		ByteRate:         o.rateLimitBytes,
+		RateBurst:        o.rateBurst,
+		Compress:         o.compress,
+		CompressMin:      o.compressMin,
 		Origins:          o.origins,
 		MaxMessage:       o.maxMessage,
 		MaxBacklog:       o.maxBacklog,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -21,15 +22,27 @@ const envPrefix = "HUBBUB"
 
 // options are the settings, from flags, environment and config file.
 type options struct {
-	addr             string
+	addr             list
 	admin            string
+	tlsCert          string
+	tlsKey           string
+	httpRedirect     string
+	trustedProxies   list
+	proxyProtocol    bool
 	maxConns         int
+	maxConnsPerIP    int
+	maxHandshakes    int
 	workers          int
 	loops            int
 	broadcastWorkers int
 	origins          list
 	maxMessage       int
 	maxBacklog       int
+	rateLimit        int
+	rateLimitBytes   int
+	rateBurst        time.Duration
+	compress         bool
+	compressMin      int
 	slow             string
 	keepalive        time.Duration
 	handshake        time.Duration
@@ -57,8 +70,20 @@ func (l *list) Set(v string) error {
 
 func flags(o *options) *flag.FlagSet {
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
-	fs.StringVar(&o.addr, "addr", ":8080", "`address` to serve on: WebSocket, page, /healthz and /subscribers")
+	fs.Var(&o.addr, "addr", "`addresses` to serve on, separated by commas: WebSocket, page, /healthz and /subscribers; host:port, [::1]:8080 or unix:/path (default :8080)")
 	fs.StringVar(&o.admin, "admin", "127.0.0.1:8081", "`address` for operators: /healthz, /metrics, /debug/pprof; empty for none")
+	fs.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` with the certificate and its chain: -addr serves https and wss then, but for Unix sockets; read again when it changes")
+	fs.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with the certificate's key")
+	fs.StringVar(&o.httpRedirect, "http-redirect", "", "`address` on which ordinary requests are sent to https; empty for none")
+	fs.Var(&o.trustedProxies, "trusted-proxies", "`networks` of your own proxies, separated by commas, like 10.0.0.0/8: their X-Forwarded-For is believed")
+	fs.BoolVar(&o.proxyProtocol, "proxy-protocol", false, "trusted proxies begin each connection with a PROXY protocol header, version 2")
+	fs.IntVar(&o.maxConnsPerIP, "max-conns-per-ip", 0, "`number` of connections from one IP address (IPv6: one /64), in each process; 0 for no limit")
+	fs.IntVar(&o.maxHandshakes, "max-handshakes", 8192, "`number` of connections that may be at their handshake; a further one takes the place of the oldest")
+	fs.IntVar(&o.rateLimit, "rate-limit", 0, "`messages` a second that a peer may send; more ends its connection; 0 for no limit")
+	fs.IntVar(&o.rateLimitBytes, "rate-limit-bytes", 0, "`bytes` of messages a second that a peer may send, likewise")
+	fs.DurationVar(&o.rateBurst, "rate-burst", 5*time.Second, "`time` for which a silent peer may save up what the rate limits allow")
+	fs.BoolVar(&o.compress, "compress", false, "compress messages for clients that can (permessage-deflate)")
+	fs.IntVar(&o.compressMin, "compress-min", 256, "least size in `bytes` of a message that is compressed")
 	fs.IntVar(&o.maxConns, "max-conns", 100000, "`number` of connections to hold at most, rounded up to a multiple of the workers; more wait in the kernel's queue")
 	fs.IntVar(&o.workers, "workers", 0, "`number` of worker processes; 0 chooses by -max-conns and the limit of open files")
 	fs.IntVar(&o.loops, "loops", 0, "`number` of event loops per process; 0 for one per core, shared out over the workers")
@@ -101,10 +126,19 @@ func parseOptions(args []string, help io.Writer) (*options, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s (see -help)", oneLine(err))}
 	}
+	o.setDefaults()
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
 	}
 	return o, nil
+}
+
+// setDefaults sets what a list can't have as the default of its flag, since values
+// are added to it.
+func (o *options) setDefaults() {
+	if len(o.addr) == 0 {
+		o.addr = list{":8080"}
+	}
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
@@ -150,6 +184,12 @@ func (o *options) check() error {
 	}
 	errs := []error{
 		inRange("max-conns", o.maxConns, 1, 100_000_000),
+		inRange("max-conns-per-ip", o.maxConnsPerIP, 0, 100_000_000),
+		inRange("max-handshakes", o.maxHandshakes, 1, 100_000_000),
+		inRange("rate-limit", o.rateLimit, 0, 1<<30),
+		inRange("rate-limit-bytes", o.rateLimitBytes, 0, 1<<30),
+		atLeast("rate-burst", o.rateBurst, time.Millisecond),
+		inRange("compress-min", o.compressMin, 1, 1<<20),
 		inRange("workers", o.workers, 0, 10_000),
 		inRange("loops", o.loops, 0, 1024),
 		inRange("broadcast-workers", o.broadcastWorkers, 0, 1024),
@@ -167,7 +207,16 @@ func (o *options) check() error {
 	if slices.Contains(strings.Split(o.natsPrefix, "."), "") || strings.ContainsAny(o.natsPrefix, " \t\r\n*>") {
 		errs = append(errs, fmt.Errorf("-nats-prefix is %q; it has to be a NATS subject without wildcards", o.natsPrefix))
 	}
-	for _, err := range errs {
+	switch {
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		errs = append(errs, errors.New("-tls-cert and -tls-key go together"))
+	case o.httpRedirect != "" && o.tlsCert == "":
+		errs = append(errs, errors.New("-http-redirect sends to https, which needs -tls-cert and -tls-key"))
+	case o.proxyProtocol && len(o.trustedProxies) == 0:
+		errs = append(errs, errors.New("-proxy-protocol needs -trusted-proxies: anybody else could claim any address"))
+	}
+	_, err := o.proxies()
+	for _, err := range append(errs, err) {
 		if err != nil {
 			return err
 		}
@@ -179,6 +228,21 @@ func (o *options) check() error {
 		}
 	}
 	return nil
+}
+
+// proxies returns the networks of -trusted-proxies; an address is a network of one.
+func (o *options) proxies() (nets []netip.Prefix, err error) {
+	for _, v := range o.trustedProxies {
+		p, err := netip.ParsePrefix(v)
+		if a, addrErr := netip.ParseAddr(v); addrErr == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("-trusted-proxies: %q is no network like 10.0.0.0/8 or fd00::/8, nor an IP address", v)
+		}
+		nets = append(nets, p.Masked())
+	}
+	return nets, nil
 }
 
 func (o *options) slowPolicy() hubbub.SlowPolicy {

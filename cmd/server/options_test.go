@@ -49,7 +49,8 @@ func configFile(t *testing.T, text string) string {
 
 func TestDefaults(t *testing.T) {
 	want := &options{
-		addr: ":8080", admin: "127.0.0.1:8081", maxConns: 100_000,
+		addr: list{":8080"}, admin: "127.0.0.1:8081", maxConns: 100_000,
+		maxHandshakes: 8192, rateBurst: 5 * time.Second, compressMin: 256,
 		maxMessage: 64 << 10, maxBacklog: 1 << 20, slow: "disconnect",
 		handshake: 10 * time.Second, drain: 10 * time.Second,
 		natsPrefix: "hubbub", logFormat: "text", logLevel: "info",
@@ -63,7 +64,19 @@ func TestDefaults(t *testing.T) {
 var otherThanDefault = map[string]string{
 	"addr":              ":1",
 	"admin":             "127.0.0.1:1",
+	"tls-cert":          "cert.pem",
+	"tls-key":           "key.pem",
+	"http-redirect":     ":2",
+	"trusted-proxies":   "10.0.0.0/8,::1",
+	"proxy-protocol":    "true",
 	"max-conns":         "7",
+	"max-conns-per-ip":  "8",
+	"max-handshakes":    "9",
+	"rate-limit":        "10",
+	"rate-limit-bytes":  "1000",
+	"rate-burst":        "3s",
+	"compress":          "true",
+	"compress-min":      "100",
 	"workers":           "3",
 	"loops":             "2",
 	"broadcast-workers": "2",
@@ -81,10 +94,28 @@ var otherThanDefault = map[string]string{
 	"version":           "true",
 }
 
+// company is what some flags are only allowed with.
+var company = map[string][]string{
+	"tls-cert":       {"-tls-key", "key.pem"},
+	"tls-key":        {"-tls-cert", "cert.pem"},
+	"http-redirect":  {"-tls-cert", "cert.pem", "-tls-key", "key.pem"},
+	"proxy-protocol": {"-trusted-proxies", "10.0.0.1"},
+}
+
+// mustParseOnly returns what the flags say, allowed or not.
+func mustParseOnly(t *testing.T, args ...string) *options {
+	t.Helper()
+	o := &options{}
+	if err := flags(o).Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	o.setDefaults()
+	return o
+}
+
 // TestEveryFlag: each has a text and an environment variable, and but for
 // -config a line in the config file; all three mean the same.
 func TestEveryFlag(t *testing.T) {
-	defaults := mustParse(t)
 	var help bytes.Buffer
 	if _, err := parseOptions([]string{"-help"}, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Fatalf("-help: %v", err)
@@ -92,7 +123,8 @@ func TestEveryFlag(t *testing.T) {
 	flags(&options{}).VisitAll(func(f *flag.Flag) {
 		t.Run(f.Name, func(t *testing.T) {
 			value, usage := flag.UnquoteUsage(f)
-			if f.Name != "version" && strings.Count(f.Usage, "`") != 2 {
+			b, _ := f.Value.(interface{ IsBoolFlag() bool })
+			if b == nil && strings.Count(f.Usage, "`") != 2 {
 				t.Errorf("its text %q doesn't say what its value is", f.Usage)
 			}
 			if want := strings.TrimSpace("-"+f.Name+" "+value) + "\n    \t" + usage; usage == "" || !strings.Contains(help.String(), want) {
@@ -114,11 +146,13 @@ func TestEveryFlag(t *testing.T) {
 			if !ok {
 				t.Fatal("otherThanDefault has no value for it")
 			}
-			byFlag := mustParse(t, "-"+f.Name+"="+other)
-			byFile := mustParse(t, "-config", configFile(t, f.Name+": "+other+"\n"))
+			with := company[f.Name]
+			without := mustParseOnly(t, with...)
+			byFlag := mustParse(t, append(with, "-"+f.Name+"="+other)...)
+			byFile := mustParse(t, append(with, "-config", configFile(t, f.Name+": "+other+"\n"))...)
 			t.Setenv(env, other)
-			byEnv := mustParse(t)
-			if reflect.DeepEqual(byFlag, defaults) {
+			byEnv := mustParse(t, with...)
+			if reflect.DeepEqual(byFlag, without) {
 				t.Errorf("-%s %s changes nothing", f.Name, other)
 			}
 			if !reflect.DeepEqual(byFile, byFlag) || !reflect.DeepEqual(byEnv, byFlag) {
@@ -151,6 +185,11 @@ func TestRanges(t *testing.T) {
 		low, high int
 	}{
 		{"max-conns", 1, 100_000_000},
+		{"max-conns-per-ip", 0, 100_000_000},
+		{"max-handshakes", 1, 100_000_000},
+		{"rate-limit", 0, 1 << 30},
+		{"rate-limit-bytes", 0, 1 << 30},
+		{"compress-min", 1, 1 << 20},
 		{"workers", 0, 10_000},
 		{"loops", 0, 1024},
 		{"broadcast-workers", 0, 1024},
@@ -221,6 +260,10 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"unknown key", []string{"-config", configFile(t, "workers: 3\nwrokers: 3\n")}, []string{`"wrokers"`, "config file"}},
 		{"unknown key below another", []string{"-config", configFile(t, "workers:\n  number: 3\n")}, []string{`"workers.number"`}},
 		{"wrong value in the file", []string{"-config", configFile(t, "workers: many\n")}, []string{`"workers"`, "config file"}},
+		{"a certificate without a key", []string{"-tls-cert", "c.pem"}, []string{"-tls-cert and -tls-key go together"}},
+		{"a redirect to nowhere", []string{"-http-redirect", ":80"}, []string{"-http-redirect", "-tls-cert"}},
+		{"the header of any proxy", []string{"-proxy-protocol"}, []string{"-proxy-protocol", "-trusted-proxies"}},
+		{"no network", []string{"-trusted-proxies", "10.0.0.0/8,proxy.example"}, []string{"-trusted-proxies", `"proxy.example"`}},
 		{"value out of range in the file", []string{"-config", configFile(t, "workers: -1\n")}, []string{"-workers is -1", "from 0 to 10000"}},
 	} {
 		got := mistake(t, tt.args...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,32 +18,6 @@ import (
 	"hubbub"
 	"hubbub/internal/bus"
 )
-
-// listen opens an address that a flag names.
-func listen(name, addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, usageError{fmt.Errorf("-%s %s is in use: stop what serves there, or choose another", name, addr)}
-	case err != nil:
-		return nil, usageError{fmt.Errorf("-%s: %s", name, oneLine(err))}
-	}
-	return ln, nil
-}
-
-// listeners opens both addresses; admin is nil if it is turned off.
-func listeners(o *options) (public, admin net.Listener, err error) {
-	if public, err = listen("addr", o.addr); err != nil {
-		return nil, nil, err
-	}
-	if o.admin != "" {
-		if admin, err = listen("admin", o.admin); err != nil {
-			public.Close()
-			return nil, nil, err
-		}
-	}
-	return public, admin, nil
-}
 
 // dialNATS joins the bus that -nats names. The error doesn't repeat the URL, which
 // may hold a password.
@@ -65,10 +40,16 @@ func dialBus(url, prefix, name string, nodes int, log *slog.Logger) (*bus.NATS, 
 
 // runSingle serves in this process alone.
 func runSingle(o *options, log *slog.Logger) error {
-	ln, admin, err := listeners(o)
+	limitMemory(1, log)
+	secure, err := tlsConfig(o, log)
 	if err != nil {
 		return err
 	}
+	ls, err := openListeners(o)
+	if err != nil {
+		return err
+	}
+	defer ls.close()
 	var joined hubbub.Bus
 	var more []prometheus.Collector
 	check := func() error { return nil }
@@ -84,28 +65,25 @@ func runSingle(o *options, log *slog.Logger) error {
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
 	}
-	srv, err := newServer(o, o.maxConns, loops, joined, log)
+	srv, err := newServer(o, o.maxConns, o.maxHandshakes, loops, joined, log)
 	if err != nil {
 		return err
 	}
-	if admin != nil {
+	if ls.admin != nil {
 		metrics := promhttp.HandlerFor(newRegistry(append(more, srv)...), promhttp.HandlerOpts{})
-		defer serveAdmin(admin, adminMux(metrics, func() health { return healthOf(srv, check) }), log)()
+		defer serveAdmin(ls.admin, adminMux(metrics, func() health { return healthOf(srv, check) }), log)()
+	}
+	if ls.redirect != nil {
+		stop, err := serveRedirect(ls.redirect, securePort(ls.public), log)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	logServing(log, ln, admin)
-	return serveUntil(stop, cancel, srv, ln, o, log)
-}
-
-// logServing says where, with the ports that the kernel has chosen. admin is nil
-// if it is turned off.
-func logServing(log *slog.Logger, public, admin net.Listener, more ...any) {
-	at := ""
-	if admin != nil {
-		at = admin.Addr().String()
-	}
-	log.Info("serving", append([]any{"addr", public.Addr().String(), "admin", at}, more...)...)
+	ls.say(log)
+	return serveUntil(stop, cancel, srv, ls.public, secure, o, log)
 }
 
 func healthOf(srv *hubbub.Server, check func() error) health {
@@ -119,9 +97,11 @@ func healthOf(srv *hubbub.Server, check func() error) health {
 // serveUntil serves until stop is done, and then lets the connections end
 // within -drain. again restores the default action of the signals, so that a
 // second one ends the process.
-func serveUntil(stop context.Context, again func(), srv *hubbub.Server, ln net.Listener, o *options, log *slog.Logger) error {
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+func serveUntil(stop context.Context, again func(), srv *hubbub.Server, public []net.Listener, secure *tls.Config, o *options, log *slog.Logger) error {
+	served := make(chan error, len(public))
+	for _, ln := range public {
+		go func() { served <- serveOn(srv, ln, secure) }()
+	}
 	select {
 	case err := <-served:
 		return err
@@ -134,8 +114,10 @@ func serveUntil(stop context.Context, again func(), srv *hubbub.Server, ln net.L
 	if err := srv.Shutdown(ctx); err != nil {
 		log.Warn("connections were cut off: they took longer than -drain to end", "drain", o.drain)
 	}
-	if err := <-served; !errors.Is(err, hubbub.ErrServerClosed) {
-		return err
+	for range public {
+		if err := <-served; !errors.Is(err, hubbub.ErrServerClosed) {
+			return err
+		}
 	}
 	return nil
 }

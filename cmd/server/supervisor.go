@@ -28,14 +28,14 @@ type supervisor struct {
 	o        *options
 	args     []string
 	log      *slog.Logger
-	listener *os.File // the socket the workers accept from
-	lifeline *os.File // read end of a pipe whose write end only we have
-	role     role     // what the workers are told, but for their index
+	public   []*os.File // the sockets the workers accept from
+	lifeline *os.File   // read end of a pipe whose write end only we have
+	role     role       // what the workers are told, but for their index
 	workers  []*child
 
 	wg sync.WaitGroup // one for each worker's keeper
 
-	starting sync.Mutex // held while a worker is started, with listener among its files
+	starting sync.Mutex // held while a worker is started, with public among its files
 }
 
 // child is a worker as its supervisor sees it.
@@ -57,20 +57,31 @@ const (
 // runSupervisor starts the workers that p plans and keeps them running until a
 // signal comes.
 func runSupervisor(o *options, p processes, args []string, log *slog.Logger) error {
-	public, admin, err := listeners(o)
+	limitMemory(p.workers+1, log)
+	if _, err := tlsConfig(o, log); err != nil {
+		return err // once, rather than from every worker
+	}
+	ls, err := openListeners(o)
 	if err != nil {
 		return err
 	}
+	defer ls.close()
 	s := &supervisor{o: o, args: args, log: log, role: role{
-		Conns: p.perConns, Of: p.workers, Bus: o.nats, Prefix: o.natsPrefix,
+		Conns: p.perConns, Handshakes: (o.maxHandshakes + p.workers - 1) / p.workers,
+		Of: p.workers, Bus: o.nats, Prefix: o.natsPrefix,
 	}}
-	fd, err := poller.ListenerFD(public)
-	if err != nil {
-		return err
+	for _, ln := range ls.public {
+		fd, err := poller.ListenerFD(ln)
+		if err != nil {
+			return err
+		}
+		if tcp, ok := ln.(*net.TCPListener); ok {
+			tcp.Close() // the duplicates keep the socket open
+		}
+		f := os.NewFile(uintptr(fd), "listener")
+		defer f.Close()
+		s.public = append(s.public, f)
 	}
-	s.listener = os.NewFile(uintptr(fd), "listener")
-	public.Close() // the duplicates keep the socket open
-	defer s.listener.Close()
 	if o.nats == "" {
 		embedded, err := bus.StartEmbedded()
 		if err != nil {
@@ -103,8 +114,15 @@ func runSupervisor(o *options, p processes, args []string, log *slog.Logger) err
 		defer c.admin.Close()
 		s.workers = append(s.workers, c)
 	}
-	if admin != nil {
-		defer serveAdmin(admin, s.adminMux(), log)()
+	if ls.admin != nil {
+		defer serveAdmin(ls.admin, s.adminMux(), log)()
+	}
+	if ls.redirect != nil {
+		stop, err := serveRedirect(ls.redirect, securePort(ls.public), log)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	for _, c := range s.workers {
 		s.wg.Go(func() { s.keep(ctx, c, started) })
@@ -123,7 +141,7 @@ func runSupervisor(o *options, p processes, args []string, log *slog.Logger) err
 		break
 	}
 	if ctx.Err() == nil {
-		logServing(log, public, admin, "workers", p.workers)
+		ls.say(log, "workers", p.workers)
 	}
 	<-ctx.Done()
 	cancel() // a second signal ends the process, and with it the workers
@@ -131,7 +149,10 @@ func runSupervisor(o *options, p processes, args []string, log *slog.Logger) err
 	// Who comes now is refused as soon as the workers don't accept any more,
 	// rather than left waiting until they have ended.
 	s.starting.Lock()
-	s.listener.Close()
+	for i, f := range s.public {
+		f.Close()
+		ls.public[i].Close()
+	}
 	s.starting.Unlock()
 	s.wg.Wait()
 	return nil
@@ -209,7 +230,7 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	cmd := exec.Command(self, s.args...)
 	cmd.Env = append(os.Environ(), roleEnv+"="+string(told))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{s.lifeline, s.listener, c.admin}
+	cmd.ExtraFiles = append([]*os.File{s.lifeline, c.admin}, s.public...)
 	s.starting.Lock()
 	if err = ctx.Err(); err == nil {
 		err = cmd.Start()

@@ -21,19 +21,20 @@ const roleEnv = "_HUBBUB_WORKER"
 
 // role is what a worker is told by its supervisor.
 type role struct {
-	Index  int    `json:"index"`
-	Conns  int    `json:"conns"` // connections to hold at most
-	Bus    string `json:"bus"`   // NATS URL
-	Prefix string `json:"prefix"`
-	Nodes  int    `json:"nodes"` // servers on the bus, 0 if unknown
-	Of     int    `json:"of"`    // workers of this supervisor
+	Index      int    `json:"index"`
+	Conns      int    `json:"conns"`      // connections to hold at most
+	Handshakes int    `json:"handshakes"` // of these, at their handshake at most
+	Bus        string `json:"bus"`        // NATS URL
+	Prefix     string `json:"prefix"`
+	Nodes      int    `json:"nodes"` // servers on the bus, 0 if unknown
+	Of         int    `json:"of"`    // workers of this supervisor
 }
 
 // The descriptors a worker inherits.
 const (
 	fdLifeline = 3 + iota // a pipe that ends when the supervisor does
-	fdListener            // the listening socket that all workers share
 	fdAdmin               // a listening Unix socket for the supervisor's questions
+	fdPublic              // the listening sockets that all workers share: this and those that follow
 )
 
 // inheritedRole returns the role that a supervisor has given this process, if
@@ -63,9 +64,18 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 
-	ln, err := inheritListener(fdListener)
+	limitMemory(r.Of+1, log)
+	secure, err := tlsConfig(o, log)
 	if err != nil {
 		return err
+	}
+	var public []net.Listener
+	for i := range o.addr {
+		ln, err := inheritListener(uintptr(fdPublic + i))
+		if err != nil {
+			return err
+		}
+		public = append(public, ln)
 	}
 	admin, err := inheritListener(fdAdmin)
 	if err != nil {
@@ -80,14 +90,14 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	if loops == 0 {
 		loops = max(1, runtime.GOMAXPROCS(0)/r.Of)
 	}
-	srv, err := newServer(o, r.Conns, loops, b, log)
+	srv, err := newServer(o, r.Conns, r.Handshakes, loops, b, log)
 	if err != nil {
 		return err
 	}
 	metrics := promhttp.HandlerFor(newRegistry(srv, busLost(b)), promhttp.HandlerOpts{})
 	mux := adminMux(metrics, func() health { return healthOf(srv, b.Check) })
 	defer serveAdmin(admin, mux, log)()
-	return serveUntil(stop, cancel, srv, ln, o, log)
+	return serveUntil(stop, cancel, srv, public, secure, o, log)
 }
 
 func inheritListener(fd uintptr) (net.Listener, error) {

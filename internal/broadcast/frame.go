@@ -32,6 +32,47 @@ type Frame struct {
 	left atomic.Int32 // segments that haven't served it yet
 	cost int64        // bytes of memory that it and its mailbox entries take
 	born int64        // when it was published, in ns since the process started
+
+	forms atomic.Pointer[forms]
+}
+
+// Encoding tells the forms apart in which a message may go out: zero is the
+// frame as it was made, the others are its Encoder's business.
+type Encoding uint8
+
+// Encodings is the number of encodings, zero included.
+const Encodings = 3
+
+// Encoder makes another form of an encoded message, or returns nil if that had
+// better go out as it is.
+type Encoder func(frame []byte, e Encoding) *Frame
+
+// forms are a frame's other encodings, each made when it is first asked for.
+type forms struct {
+	mu sync.Mutex
+	of [Encodings - 1]*Frame // the frame itself where the Encoder made nothing
+}
+
+// In returns the frame in an encoding, made by encode unless it was asked for
+// before. It lives as long as f; who keeps it longer retains it.
+func (f *Frame) In(e Encoding, encode Encoder) *Frame {
+	if e == 0 {
+		return f
+	}
+	all := f.forms.Load()
+	if all == nil {
+		f.forms.CompareAndSwap(nil, new(forms))
+		all = f.forms.Load()
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	form := &all.of[e-1]
+	if *form == nil {
+		if *form = encode(f.Bytes(), e); *form == nil {
+			*form = f
+		}
+	}
+	return *form
 }
 
 // NewFrame returns a frame of head and payload, copied one behind the other.
@@ -71,6 +112,13 @@ func (f *Frame) Release() {
 		panic("broadcast: a frame was released more often than retained")
 	}
 	live.Add(-1)
+	if all := f.forms.Swap(nil); all != nil {
+		for _, form := range all.of {
+			if form != nil && form != f {
+				form.Release()
+			}
+		}
+	}
 	buf := f.buf
 	if debug { // spoil it, and let nobody get it again
 		for i := range buf.B {

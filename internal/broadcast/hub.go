@@ -31,6 +31,7 @@ type Config struct {
 	Workers  int      // goroutines that write; at least 1
 	Segment  int      // subscribers to a segment; 0 means DefaultSegment
 	Observer Observer // may be nil
+	Encoder  Encoder  // for Sinks that ask for a Batch in another encoding
 	// HighWater is the number of bytes published and not yet served, what it
 	// takes to keep them included, above which Overloaded reports true;
 	// LowWater is where Relieved is called. Zero means no bound.
@@ -46,6 +47,7 @@ type Hub struct {
 	// Static after construction.
 	segment   int
 	observer  Observer
+	encode    Encoder
 	high, low int64
 	relieved  func()
 	seed      maphash.Seed
@@ -86,6 +88,7 @@ func New(c Config) *Hub {
 	h := &Hub{
 		segment:  c.Segment,
 		observer: c.Observer,
+		encode:   c.Encoder,
 		high:     c.HighWater,
 		low:      c.LowWater,
 		relieved: c.Relieved,
@@ -108,7 +111,7 @@ func New(c Config) *Hub {
 }
 
 func (h *Hub) work() {
-	w := &worker{hub: h}
+	w := &worker{hub: h, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
 	for s := h.runq.pop(); s != nil; s = h.runq.pop() {
 		if w.serve(s) {
 			h.runq.push(s.topic.small(), s)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,18 +43,39 @@ func ListenerFD(ln net.Listener) (int, error) {
 	return dup, nil
 }
 
+// What an idle peer that is gone without a word costs the kernel, which looks
+// after it in hubbub's stead: after keepIdle it is asked whether it is there, every
+// keepInterval, and a connection on which nothing is acknowledged for userTimeout
+// is broken (TCP_USER_TIMEOUT; RFC 5482), be that a question or data.
+const (
+	keepIdle     = 120 * time.Second
+	keepInterval = 20 * time.Second
+	userTimeout  = 180 * time.Second
+)
+
 // prepare makes a listening socket's descriptor fit for an Acceptor: it sets
-// O_NONBLOCK, and TCP_NODELAY, which on Linux every accepted socket inherits
-// (one system call saved per connection).
+// O_NONBLOCK, and what on Linux every accepted socket inherits, which saves system
+// calls per connection: TCP_NODELAY and how the kernel finds dead peers.
 func prepare(fd int) error {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return err
 	}
-	err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOPROTOOPT) {
-		return nil // not a TCP socket
+	for _, o := range []struct{ level, name, value int }{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepIdle / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepInterval / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout / time.Millisecond)},
+	} {
+		err := unix.SetsockoptInt(fd, o.level, o.name, o.value)
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOPROTOOPT) {
+			return nil // not a TCP socket
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Dial starts to connect to raddr, from laddr if that is valid, and returns a

@@ -54,10 +54,10 @@ func BenchmarkUpgrade(b *testing.B) {
 		"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
 		"Origin: https://example.com", "Accept-Language: en", "Cookie: session="+strings.Repeat("a", 200),
 		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"))
-	u := NewUpgrader()
+	u := NewUpgrader(false)
 	var h Head
 	out := make([]byte, 0, 512)
-	accept := func(string) error { return nil }
+	accept := func(Agreement) error { return nil }
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := h.Parse(in, 0); err != nil {

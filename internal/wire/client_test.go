@@ -118,7 +118,7 @@ func TestClientMeetsUpgrader(t *testing.T) {
 			t.Fatalf("%d of %d bytes parsed, %v", n, len(req), err)
 		}
 		got := "not asked"
-		out, err := NewUpgrader().Upgrade(nil, &h, []string{"chat"}, func(p string) error { got = p; return nil })
+		out, err := NewUpgrader(false).Upgrade(nil, &h, []string{"chat"}, func(a Agreement) error { got = a.Protocol; return nil })
 		if err != nil || got != protocol {
 			t.Fatalf("subprotocol %q, %v", got, err)
 		}

@@ -46,6 +46,8 @@ func (e *ProtocolError) Error() string {
 var (
 	errTooBig       = &ProtocolError{CloseMessageTooBig, "message exceeds the size limit"}
 	errBadUTF8      = &ProtocolError{CloseInvalidPayload, "text is not valid UTF-8"}
+	errDeflate      = &ProtocolError{CloseInvalidPayload, "compressed message is malformed"}
+	errRSV          = &ProtocolError{CloseProtocolError, "reserved bit is set"}
 	errHugeLength   = &ProtocolError{CloseProtocolError, "frame length has its highest bit set"}
 	errLongLength   = &ProtocolError{CloseProtocolError, "frame length is not in its shortest form"}
 	errCloseLength  = &ProtocolError{CloseProtocolError, "close frame with half a code"}

@@ -23,8 +23,12 @@ type Message struct {
 type Rules struct {
 	// Client is set on a client: frames come from a server, unmasked.
 	Client bool
-	// MaxMessage is the largest message in bytes, all its fragments together.
+	// MaxMessage is the largest message in bytes, all its fragments together;
+	// of a compressed one, what comes out.
 	MaxMessage int
+	// Deflate is set where permessage-deflate was agreed on, without context
+	// takeover by the peer.
+	Deflate bool
 }
 
 // Decoder turns the bytes of one connection into messages. It resumes at any
@@ -42,14 +46,17 @@ type Decoder struct {
 	h      ws.Header
 	pos    int64
 
+	empty int // fragments without payload, since Empty was asked
+
 	ctl  [maxControl]byte // payload of a control frame that is cut off
 	nctl uint8
 
 	// The data message being put together: op is zero between messages.
-	op    OpCode
-	msg   *bytebufferpool.ByteBuffer
-	valid int  // bytes of msg known to be valid UTF-8
-	spent bool // msg was returned and has to be let go
+	op       OpCode
+	deflated bool
+	msg      *bytebufferpool.ByteBuffer
+	valid    int  // bytes of msg known to be valid UTF-8
+	spent    bool // msg was returned and has to be let go
 }
 
 // Settle lets go of the message last returned and reports whether the Decoder
@@ -71,6 +78,14 @@ func (d *Decoder) Reset() {
 	*d = Decoder{}
 }
 
+// Empty returns how many fragments without payload have come since it was last
+// asked. They cost a peer next to nothing.
+func (d *Decoder) Empty() int {
+	n := d.empty
+	d.empty = 0
+	return n
+}
+
 // Next takes bytes from p up to the end of the next message or control frame
 // and returns that with the number of bytes taken. A message with Op zero
 // means that all of p is used up and more is needed. p is modified.
@@ -90,7 +105,7 @@ func (d *Decoder) Next(p []byte, r *Rules) (Message, int, error) {
 				return Message{}, n, err
 			}
 		}
-		m, used, err := d.payload(p[n:])
+		m, used, err := d.payload(p[n:], r)
 		n += used
 		if err != nil || m.Op != 0 || d.inside {
 			return m, n, err
@@ -126,8 +141,12 @@ func (d *Decoder) header(p []byte, r *Rules) (used int, err error) {
 	d.inside = true
 	d.pos = 0
 	if !d.h.OpCode.IsControl() {
+		if d.h.Length == 0 && !d.h.Fin {
+			d.empty++
+		}
 		if d.op == 0 {
 			d.op = d.h.OpCode
+			d.deflated = d.h.Rsv != 0
 		}
 	} else {
 		d.nctl = 0
@@ -144,7 +163,10 @@ func (d *Decoder) check(r *Rules) error {
 	if d.op != 0 {
 		state = state.Set(ws.StateFragmented)
 	}
-	if err := ws.CheckHeader(d.h, state); err != nil {
+	if !checkRSV(d.h, r, d.op != 0) {
+		return errRSV
+	}
+	if err := ws.CheckHeader(d.h, state.Set(ws.StateExtended)); err != nil {
 		return &ProtocolError{CloseProtocolError, err.Error()}
 	}
 	if !d.h.OpCode.IsControl() {
@@ -152,7 +174,11 @@ func (d *Decoder) check(r *Rules) error {
 		if d.msg != nil {
 			have = len(d.msg.B)
 		}
-		if d.h.Length > int64(r.MaxMessage-have) {
+		limit := r.MaxMessage
+		if d.deflated && d.op != 0 || d.op == 0 && d.h.Rsv != 0 {
+			limit += inflatedSlack(limit)
+		}
+		if d.h.Length > int64(limit-have) {
 			return errTooBig
 		}
 	}
@@ -160,7 +186,7 @@ func (d *Decoder) check(r *Rules) error {
 }
 
 // payload reads what is there of the current frame's payload.
-func (d *Decoder) payload(p []byte) (Message, int, error) {
+func (d *Decoder) payload(p []byte, r *Rules) (Message, int, error) {
 	left := d.h.Length - d.pos
 	whole := int64(len(p)) >= left
 	if whole {
@@ -177,7 +203,7 @@ func (d *Decoder) payload(p []byte) (Message, int, error) {
 		m := d.control(p, whole)
 		return m, len(p), nil
 	}
-	m, err := d.data(p, whole && d.h.Fin)
+	m, err := d.data(p, whole && d.h.Fin, r)
 	return m, len(p), err
 }
 
@@ -193,9 +219,9 @@ func (d *Decoder) control(p []byte, whole bool) Message {
 }
 
 // data adds p to the message; last is set when the message ends with it.
-func (d *Decoder) data(p []byte, last bool) (Message, error) {
-	op := d.op
-	if d.msg == nil && last { // all in one piece: no copy
+func (d *Decoder) data(p []byte, last bool, r *Rules) (Message, error) {
+	if last && d.msg == nil && !d.deflated { // all in one piece: no copy
+		op := d.op
 		d.op = 0
 		if op == OpText {
 			if _, ok := checkUTF8(p, 0, true); !ok {
@@ -204,12 +230,11 @@ func (d *Decoder) data(p []byte, last bool) (Message, error) {
 		}
 		return Message{op, p}, nil
 	}
-	if d.msg == nil {
-		d.msg = messageBuffers.Get()
-		d.valid = 0
+	if last && d.deflated {
+		return d.inflated(p, r)
 	}
-	d.msg.B = append(d.msg.B, p...)
-	if op == OpText {
+	d.keep(p)
+	if d.op == OpText && !d.deflated {
 		var ok bool
 		if d.valid, ok = checkUTF8(d.msg.B, d.valid, last); !ok {
 			return Message{}, errBadUTF8
@@ -218,9 +243,47 @@ func (d *Decoder) data(p []byte, last bool) (Message, error) {
 	if !last {
 		return Message{}, nil
 	}
-	d.op = 0
-	d.spent = true
-	return Message{op, d.msg.B}, nil
+	return d.message(), nil
+}
+
+// keep copies a piece of the message.
+func (d *Decoder) keep(p []byte) {
+	if d.msg == nil {
+		d.msg = messageBuffers.Get()
+		d.valid = 0
+	}
+	d.msg.B = append(d.msg.B, p...)
+}
+
+// message ends the message that d.msg holds.
+func (d *Decoder) message() Message {
+	op := d.op
+	d.op, d.spent = 0, true
+	return Message{op, d.msg.B}
+}
+
+// inflated ends a compressed message with its last piece.
+func (d *Decoder) inflated(p []byte, r *Rules) (Message, error) {
+	if d.msg != nil {
+		d.keep(p)
+		p = d.msg.B
+	}
+	out := messageBuffers.Get()
+	var err error
+	out.B, err = inflate(out.B[:0], p, r.MaxMessage)
+	if d.msg != nil {
+		putMessage(d.msg)
+	}
+	d.msg = out
+	if err != nil {
+		return Message{}, err
+	}
+	if d.op == OpText {
+		if _, ok := checkUTF8(out.B, 0, true); !ok {
+			return Message{}, errBadUTF8
+		}
+	}
+	return d.message(), nil
 }
 
 func putMessage(b *bytebufferpool.ByteBuffer) {

@@ -38,6 +38,7 @@ const (
 //	+-+-+-+-+-------+-+-------------+
 const (
 	bitFin    = 0x80
+	bitRSV1   = 0x40
 	bitMask   = 0x80
 	maskRSV   = 0x70
 	maskOp    = 0x0f

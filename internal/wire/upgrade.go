@@ -16,7 +16,7 @@ var (
 	errConnection = badRequest("Connection has to list upgrade")
 	errKey        = badRequest("Sec-WebSocket-Key has to be given once and be 16 bytes in base64")
 	errVersion    = badRequest("Sec-WebSocket-Version has to be given once")
-	errProtocol   = badRequest("malformed Sec-WebSocket-Protocol field")
+	errProtocol   = badRequest("malformed Sec-WebSocket-Protocol or Sec-WebSocket-Extensions field")
 	errBody       = badRequest("a WebSocket handshake has no body")
 	errNotGET     = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "a WebSocket handshake is a GET request", Header: "Allow: GET\r\n"}
 	errUpgradeTo  = &Refusal{Status: http.StatusUpgradeRequired, Reason: "this server speaks WebSocket version 13", Header: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"}
@@ -33,37 +33,41 @@ type Upgrader struct {
 	in        []byte // of head, what ws.Upgrader hasn't read
 	out       []byte
 	protocols []string
-	chosen    string
-	accept    func(protocol string) error
+	agreed    Agreement
+	accept    func(Agreement) error
 }
 
-// NewUpgrader returns an Upgrader.
-func NewUpgrader() *Upgrader {
+// NewUpgrader returns an Upgrader; with compress, one that agrees on
+// permessage-deflate.
+func NewUpgrader(compress bool) *Upgrader {
 	u := &Upgrader{}
 	u.up = ws.Upgrader{
 		ReadBufferSize: 4096,
 		Protocol: func(p []byte) bool {
 			if i := slices.Index(u.protocols, string(p)); i >= 0 {
-				u.chosen = u.protocols[i]
+				u.agreed.Protocol = u.protocols[i]
 				return true
 			}
 			return false
 		},
 		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			return nil, u.accept(u.chosen)
+			return nil, u.accept(u.agreed)
 		},
+	}
+	if compress {
+		u.up.Negotiate = u.negotiate
 	}
 	return u
 }
 
 // Upgrade checks the handshake in h and appends the answer to dst: 101 when
-// accept, called last with the subprotocol agreed on ("" for none), returns
+// accept, called last with what was agreed on, returns
 // nil; otherwise a refusal, which is also the error. protocols are the
 // subprotocols the server knows; the client's order decides.
-func (u *Upgrader) Upgrade(dst []byte, h *Head, protocols []string, accept func(protocol string) error) ([]byte, error) {
+func (u *Upgrader) Upgrade(dst []byte, h *Head, protocols []string, accept func(Agreement) error) ([]byte, error) {
 	start := len(dst)
 	u.out = dst
-	u.protocols, u.chosen, u.accept = protocols, "", accept
+	u.protocols, u.agreed, u.accept = protocols, Agreement{}, accept
 	err := check(h)
 	if err == nil {
 		u.head = appendPlainHead(u.head[:0], h)
@@ -136,7 +140,7 @@ func appendPlainHead(dst []byte, h *Head) []byte {
 }
 
 // refusalOf turns what ws.Upgrader returns into a Refusal: what accept
-// returned, or that it couldn't read the one field that check hasn't.
+// returned, or that it couldn't read one of the two fields that check hasn't.
 func refusalOf(err error) *Refusal {
 	if errors.Is(err, ws.ErrMalformedRequest) {
 		return errProtocol

@@ -59,7 +59,7 @@ func upgrade(t *testing.T, in string, protocols []string, accept func(string) er
 	if n, err := h.Parse([]byte(in), 0); err != nil || n != len(in) {
 		t.Fatalf("%q: %d bytes parsed, %v", in, n, err)
 	}
-	out, err := NewUpgrader().Upgrade([]byte("before"), &h, protocols, accept)
+	out, err := NewUpgrader(false).Upgrade([]byte("before"), &h, protocols, func(a Agreement) error { return accept(a.Protocol) })
 	after, ok := strings.CutPrefix(string(out), "before")
 	if !ok {
 		t.Fatalf("what was there is gone: %q", out)
@@ -269,7 +269,7 @@ func TestUpgradeRefusedByAccept(t *testing.T) {
 // An Upgrader answers one request after the other: nothing of an earlier one
 // shows, neither of a long one nor of a refused one.
 func TestUpgraderIsReusable(t *testing.T) {
-	u := NewUpgrader()
+	u := NewUpgrader(false)
 	var h Head
 	for range 3 {
 		for _, tt := range []struct {
@@ -286,7 +286,7 @@ func TestUpgraderIsReusable(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := ""
-			_, err := u.Upgrade(nil, &h, []string{"chat"}, func(p string) error { got = p; return nil })
+			_, err := u.Upgrade(nil, &h, []string{"chat"}, func(a Agreement) error { got = a.Protocol; return nil })
 			if statusOf(t, err) != tt.status || got != tt.protocol {
 				t.Errorf("%.60q: %v, subprotocol %q", tt.in, err, got)
 			}
@@ -297,7 +297,7 @@ func TestUpgraderIsReusable(t *testing.T) {
 // Whatever is accepted, net/http sees the same in it, and the answer is one
 // whole response.
 func FuzzUpgrade(f *testing.F) {
-	u := NewUpgrader()
+	u := NewUpgrader(false)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var h Head
 		size, err := h.Parse(in, 0)
@@ -305,7 +305,8 @@ func FuzzUpgrade(f *testing.F) {
 			return
 		}
 		protocol := ""
-		out, err := u.Upgrade(nil, &h, []string{"chat", "superchat"}, func(p string) error {
+		out, err := u.Upgrade(nil, &h, []string{"chat", "superchat"}, func(a Agreement) error {
+			p := a.Protocol
 			protocol = p
 			return nil
 		})

@@ -1,0 +1,99 @@
+package hubbub
+
+import (
+	"cmp"
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"slices"
+	"time"
+
+	"hubbub/internal/poller"
+	"hubbub/internal/wire"
+)
+
+// Memory that runs short is noticed before it is gone: live memory above
+// highMemory of the limit means that newcomers are sent away and the biggest
+// backlogs ended, until it is below lowMemory.
+const (
+	highMemory = 0.85
+	lowMemory  = 0.75
+	memoryTick = 500 * time.Millisecond
+)
+
+// memory watches what the process uses. It lives on the first shard's loop.
+type memory struct {
+	limit  float64
+	timer  poller.Timer
+	sample []metrics.Sample
+	inUse  func() float64 // live bytes; tests put another in its place
+}
+
+// memoryLimit returns the limit that the Go runtime has, zero if none.
+func memoryLimit() int64 {
+	if n := debug.SetMemoryLimit(-1); n != math.MaxInt64 {
+		return n
+	}
+	return 0
+}
+
+func newMemory(limit int64) *memory {
+	m := &memory{limit: float64(limit), sample: []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, // as of the last collection, of which there are many when memory is short
+		{Name: "/gc/scan/stack:bytes"},
+	}}
+	m.inUse = func() float64 {
+		metrics.Read(m.sample)
+		var n float64
+		for _, s := range m.sample {
+			n += float64(s.Value.Uint64())
+		}
+		return n
+	}
+	return m
+}
+
+func (s *Server) watchMemory() {
+	m := s.memory
+	s.shards[0].loop.SetTimer(&m.timer, memoryTick, s.watchMemory)
+	used := m.inUse() / m.limit
+	switch was := s.short.Load(); {
+	case used > highMemory:
+		if !was {
+			s.log.Warn("memory is short: new connections are refused and the biggest backlogs ended", "live", used, "limit", int64(m.limit))
+			s.short.Store(true)
+		}
+		for _, sh := range s.shards {
+			sh.loop.Post(poller.Func(sh.shed))
+		}
+	case used < lowMemory && was:
+		s.log.Info("memory suffices again", "live", used)
+		s.short.Store(false)
+	}
+}
+
+// shed ends the connections with the biggest backlogs: those that hold an eighth
+// of what all hold.
+func (sh *shard) shed() {
+	type held struct {
+		c    *Conn
+		size int
+	}
+	var all []held
+	total := 0
+	for _, l := range sh.lists {
+		for _, c := range l {
+			c.mu.Lock()
+			if c.out != nil && c.state.Load() == stateOpen {
+				all = append(all, held{c, c.out.Cost()})
+				total += c.out.Cost()
+			}
+			c.mu.Unlock()
+		}
+	}
+	slices.SortFunc(all, func(a, b held) int { return cmp.Compare(b.size, a.size) })
+	for shed := 0; len(all) > 0 && shed <= total/8; all = all[1:] {
+		shed += all[0].size
+		all[0].c.closeFor(endMemory, wire.CloseTryAgainLater, "server is short of memory")
+	}
+}
