@@ -5,7 +5,7 @@
 export PATH := $(CURDIR)/.tools/go/bin:$(PATH):/usr/local/go/bin:/snap/bin
 
 # Each has a go.mod of its own, so that the root's stays short.
-MODULES := . bench/peers web/e2e
+MODULES := . bench/peers web/e2e interop
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  := $(shell git rev-parse --verify --quiet --short HEAD 2>/dev/null || echo unknown)
@@ -34,13 +34,14 @@ build: deps ## build bin/server and bin/loadgen
 run: build ## install what is missing, build, serve http://localhost:8080 (ARGS="-addr :9000" for other flags)
 	@$(if $(ARGS),,echo "open http://localhost:8080 in two tabs; Ctrl-C ends it" &&) exec bin/server $(ARGS)
 
-test: deps-test ## every test, with the race detector: server, debug build, page in Chromium, benchmark peers
+test: deps-test ## every test, with the race detector: server, debug build, page in Chromium, other people's clients, benchmark peers
 	go test -race ./...
 	go test -race -tags hubbubdebug . ./internal/broadcast
 	go vet ./...
 	go vet -tags hubbubdebug ./...
 	cd bench/peers && go vet ./... && go test -race ./...
 	cd web/e2e && go vet ./... && go test -race -count=1 ./... # what it tests lies outside the module
+	cd interop && go vet ./... && go test -race -count=1 ./...
 
 race: deps-test ## the tests again and again under the race detector (COUNT=3)
 	go test -race -count=$(COUNT) ./...

@@ -20,7 +20,7 @@ import (
 
 const (
 	closeTimeout = 5 * time.Second
-	drainTimeout = time.Second
+	drainTimeout = 5 * time.Second
 )
 
 // closeFor begins to close the connection; see Close.

@@ -104,7 +104,19 @@ if [ "$1" = test ]; then
 		fi
 		want "$browser" "the page is tested in a real browser"
 	fi
+	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+		want "nodejs npm" "the server is tested with a JavaScript client too"
+	fi
 fi
 install_packages
 go_usable || fetch_go
 go_usable || fail "go.mod wants Go $go_wanted, found $(go_version); install it from https://go.dev/dl/ and put its bin folder in PATH"
+if [ "$1" = test ]; then
+	lock=interop/package-lock.json
+	installed=interop/node_modules/.package-lock.json # npm's own record of what it has put there
+	if ! [ -e "$installed" ] || [ -n "$(find "$lock" -newer "$installed")" ]; then
+		say "the npm package ws into interop/node_modules: the JavaScript client that the server is tested with"
+		(cd interop && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) ||
+			fail "npm could not fetch what $lock names"
+	fi
+fi
