@@ -32,5 +32,7 @@
 // Config and Endpoint (config.go) say what can be set. Server (server.go) owns
 // a loop per core, each a shard (shard.go) of the connections. Conn is what
 // handlers see (conn.go), and the same connection as its loop sees it: read.go,
-// write.go, closing.go, opening.go. Bus (bus.go) joins several servers.
+// write.go, closing.go, opening.go, secure.go for TLS. What keeps hostile peers in
+// bounds: flood.go, perip.go, proxy.go, memory.go. Bus (bus.go) joins several
+// servers.
 package hubbub
