@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,7 +30,7 @@ func serveRedirect(ln net.Listener, port string, log *slog.Logger) (stop func(),
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := srv.Serve(ln); err != hubbub.ErrServerClosed {
+		if err := srv.Serve(ln); !errors.Is(err, hubbub.ErrServerClosed) {
 			log.Error("-http-redirect is no longer served", "error", err)
 		}
 	}()

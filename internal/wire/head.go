@@ -40,7 +40,7 @@ var (
 	errHeadTooBig   = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: fmt.Sprintf("the request's head exceeds %d bytes", MaxHead)}
 	errManyFields   = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: fmt.Sprintf("the request has more than %d header fields", maxFields)}
 	errRequestLine  = badRequest("malformed request line")
-	errHost         = badRequest("a request has exactly one Host field")
+	errHost         = badRequest("a request has exactly one Host field, which agrees with its target")
 	errField        = badRequest("malformed header field")
 	errControlBytes = badRequest("control characters in the request's head")
 )
@@ -155,16 +155,44 @@ func (h *Head) lists(name, token string) bool {
 // everything else is for an ordinary HTTP server.
 func (h *Head) IsUpgrade() bool { return h.lists("Upgrade", "websocket") }
 
-// Path returns the target's path, still percent-encoded, without the query.
+// Path returns the target's path, still percent-encoded, without the query. It is
+// empty where the target has none: in a CONNECT or OPTIONS request.
 func (h *Head) Path() []byte {
-	path, _, _ := bytes.Cut(h.Target, []byte("?"))
+	path, _, _ := bytes.Cut(h.resource(), []byte("?"))
 	return path
 }
 
 // Query returns the target's query, still encoded, without the question mark.
 func (h *Head) Query() []byte {
-	_, query, _ := bytes.Cut(h.Target, []byte("?"))
+	_, query, _ := bytes.Cut(h.resource(), []byte("?"))
 	return query
+}
+
+// resource is the target without scheme and host.
+func (h *Head) resource() []byte {
+	if len(h.Target) > 0 && h.Target[0] == '/' {
+		return h.Target
+	}
+	_, resource := h.absolute()
+	return resource
+}
+
+// absolute takes apart a target in absolute form, which is what proxies are told
+// and servers have to accept (RFC 9112 section 3.2.2). Both are empty for any other
+// target.
+func (h *Head) absolute() (host, resource []byte) {
+	scheme, rest, ok := bytes.Cut(h.Target, []byte("://"))
+	if !ok || !equalFold(scheme, "http") && !equalFold(scheme, "https") {
+		return nil, nil
+	}
+	i := bytes.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return rest, []byte("/")
+	case rest[i] == '?':
+		return rest[:i], append([]byte("/"), rest[i:]...)
+	}
+	return rest[:i], rest[i:]
 }
 
 // AsRefusal returns err as a Refusal; an error of another kind becomes a 500

@@ -16,7 +16,8 @@ var (
 	errConnection = badRequest("Connection has to list upgrade")
 	errKey        = badRequest("Sec-WebSocket-Key has to be given once and be 16 bytes in base64")
 	errVersion    = badRequest("Sec-WebSocket-Version has to be given once")
-	errProtocol   = badRequest("malformed Sec-WebSocket-Protocol or Sec-WebSocket-Extensions field")
+	errProtocol   = badRequest("malformed Sec-WebSocket-Protocol field")
+	errExtension  = badRequest("malformed Sec-WebSocket-Extensions field")
 	errBody       = badRequest("a WebSocket handshake has no body")
 	errNotGET     = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "a WebSocket handshake is a GET request", Header: "Allow: GET\r\n"}
 	errUpgradeTo  = &Refusal{Status: http.StatusUpgradeRequired, Reason: "this server speaks WebSocket version 13", Header: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"}
@@ -92,11 +93,14 @@ func check(h *Head) error {
 	if v := string(h.Proto); v < "HTTP/1.1" || v >= "HTTP/2.0" {
 		return errOldHTTP
 	}
-	if h.Target[0] != '/' {
+	if len(h.Path()) == 0 {
 		return errTarget
 	}
 	if h.count("Host") != 1 {
 		return errHost
+	}
+	if host, _ := h.absolute(); h.Target[0] != '/' && !equalFold(host, string(h.Get("Host"))) {
+		return errHost // two servers could take it for two different ones
 	}
 	if n := h.count("Content-Length"); h.count("Transfer-Encoding") > 0 || n > 1 || n == 1 && string(h.Get("Content-Length")) != "0" {
 		return errBody
@@ -121,7 +125,7 @@ func check(h *Head) error {
 	if n, err := base64.StdEncoding.Decode(key[:], raw); err != nil || n != 16 {
 		return errKey
 	}
-	return nil
+	return checkLists(h)
 }
 
 // appendPlainHead appends a head that means the same as h, which has been
@@ -134,13 +138,22 @@ func appendPlainHead(dst []byte, h *Head) []byte {
 	for _, f := range h.Fields {
 		if len(f.Name) > len(prefix) && equalFold(f.Name[:len(prefix)], prefix) {
 			dst = append(append(append(append(dst, f.Name...), ": "...), f.Value...), "\r\n"...)
+			plainSpace(dst[len(dst)-2-len(f.Value):])
 		}
 	}
 	return append(dst, "\r\n"...)
 }
 
+func plainSpace(b []byte) {
+	for i, c := range b {
+		if c == '\t' {
+			b[i] = ' '
+		}
+	}
+}
+
 // refusalOf turns what ws.Upgrader returns into a Refusal: what accept
-// returned, or that it couldn't read one of the two fields that check hasn't.
+// returned, or that it couldn't read a field, of which check leaves none.
 func refusalOf(err error) *Refusal {
 	if errors.Is(err, ws.ErrMalformedRequest) {
 		return errProtocol
