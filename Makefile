@@ -23,7 +23,7 @@ COUNT    ?= 3
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race lint fuzz soak bench fmt clean deps deps-test
+.PHONY: help build run test race lint fuzz torture soak bench fmt clean deps deps-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lint: deps $(GOLANGCI_LINT) $(GOVULNCHECK) ## golangci-lint and govulncheck, bot
 
 fuzz: deps ## every fuzz target in turn (FUZZTIME=10s each)
 	@tools/fuzz.sh $(FUZZTIME)
+
+torture: deps ## faults at every system call, random schedules (TIME=1h)
+	go test -race -timeout 0 -run '^TestTorture$$' -v . -torture.for=$(or $(TIME),1h)
 
 soak: deps ## everything at once for a while, then nothing may be left over (TIME=10m)
 	go test -run '^TestSoak$$' -count=1 -v -timeout 0 . -soak $(or $(TIME),10m)

@@ -100,7 +100,9 @@ func (c *Conn) failProtocol(err error) {
 func (c *Conn) closeSoon() {
 	if c.quiet&bitPaused != 0 && !c.phase.answered { // its answer is waited for
 		c.quiet &^= bitPaused
-		c.watch()
+		if c.watch(); c.state.Load() == stateClosed {
+			return
+		}
 	}
 	c.mu.Lock()
 	ready := !c.unsentLocked() && c.phase.answered

@@ -74,7 +74,9 @@ func (s *secure) feed(p []byte) {
 	c.mu.Unlock()
 	if full {
 		c.quiet |= bitPaused
-		c.watch()
+		if c.watch(); c.state.Load() == stateClosed {
+			return
+		}
 	}
 	if !s.shake.started {
 		s.shake.started = true
@@ -103,7 +105,9 @@ func (s *secure) shaken(err error) {
 	if err == nil {
 		if c.quiet&bitPaused != 0 {
 			c.quiet &^= bitPaused
-			c.watch()
+			if c.watch(); c.state.Load() == stateClosed {
+				return
+			}
 		}
 		c.readHandshake() // the request may have come with the end of the handshake
 		return

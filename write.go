@@ -74,6 +74,9 @@ func (c *Conn) writeLocked(p []byte) (n int, ok bool) {
 
 // writeRawLocked is writeLocked for bytes that are encrypted, if they have to be.
 func (c *Conn) writeRawLocked(p []byte) (n int, ok bool) {
+	if c.bit&bitBroken != 0 { // what wasn't written is lost: nothing may follow it
+		return 0, false
+	}
 	n, err := c.shard.loop.Sys().Write(int(c.fd), p[:min(len(p), maxWrite)])
 	if err == nil || wouldBlock(err) {
 		return n, true
@@ -257,7 +260,7 @@ func (t *chore) Run() {
 	case state == stateClosing:
 		c.closeSoon()
 	}
-	if write {
+	if write && c.state.Load() < stateClosed {
 		c.watch()
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,12 @@ func tryDial(t *testing.T, addr, path string) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", path, err)
 	}
+	return newClient(t, conn, br), nil
+}
+
+// newClient is the client at the end of a handshake, which has read br's too
+// much.
+func newClient(t *testing.T, conn net.Conn, br *bufio.Reader) *client {
 	conn.SetDeadline(time.Now().Add(patience))
 	c := &client{t: t, conn: conn, rw: conn}
 	if br != nil {
@@ -69,7 +76,7 @@ func tryDial(t *testing.T, addr, path string) (*client, error) {
 		}{br, conn}
 	}
 	t.Cleanup(func() { conn.Close() })
-	return c, nil
+	return c
 }
 
 func dial(t *testing.T, addr, path string) *client {

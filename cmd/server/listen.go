@@ -37,13 +37,16 @@ func open(addr string) (net.Listener, error) {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, err
 	}
-	// A server that was killed leaves its socket's name behind: nobody answers
-	// there.
+	// A server that was killed leaves its socket's name behind: whoever dials there
+	// is refused. One that lives and is full is silent, which is another error.
 	if info, statErr := os.Stat(path); statErr != nil || info.Mode().Type() != fs.ModeSocket {
 		return nil, err
 	}
-	if c, dialErr := net.Dial("unix", path); dialErr == nil {
+	c, dialErr := net.Dial("unix", path)
+	if dialErr == nil {
 		c.Close()
+	}
+	if !errors.Is(dialErr, syscall.ECONNREFUSED) {
 		return nil, err
 	}
 	if os.Remove(path) != nil {

@@ -70,6 +70,9 @@ func serve(args []string) error {
 	if err != nil {
 		return fmt.Errorf("reading the limit of open files: %w", err)
 	}
+	if o.httpRedirect != "" {
+		limit -= maxRedirects
+	}
 	p, err := plan(o.maxConns, o.workers, limit)
 	if err != nil {
 		return usageError{err}
@@ -78,7 +81,7 @@ func serve(args []string) error {
 	if p.workers == 1 {
 		return runSingle(o, log)
 	}
-	return runSupervisor(o, p, args, log)
+	return runSupervisor(o, p, log)
 }
 
 func versionLine() string {

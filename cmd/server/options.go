@@ -141,6 +141,21 @@ func (o *options) setDefaults() {
 	}
 }
 
+// environment returns the settings as environment variables. They leave nothing to
+// a config file, which may have changed since it was read.
+func (o *options) environment() []string {
+	same := &options{}
+	fs := flags(same)
+	*same = *o
+	env := []string{envPrefix + "_CONFIG="}
+	fs.VisitAll(func(f *flag.Flag) {
+		if f.Name != "config" {
+			env = append(env, envPrefix+"_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))+"="+f.Value.String())
+		}
+	})
+	return env
+}
+
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func usage(fs *flag.FlagSet, w io.Writer) {
@@ -212,6 +227,10 @@ func (o *options) check() error {
 		errs = append(errs, errors.New("-tls-cert and -tls-key go together"))
 	case o.httpRedirect != "" && o.tlsCert == "":
 		errs = append(errs, errors.New("-http-redirect sends to https, which needs -tls-cert and -tls-key"))
+	case o.tlsCert != "" && !slices.ContainsFunc(o.addr, func(a string) bool { return !strings.HasPrefix(a, unixPrefix) }):
+		errs = append(errs, errors.New("-tls-cert needs an -addr with a port: Unix sockets aren't encrypted"))
+	case slices.Contains(o.addr, unixPrefix):
+		errs = append(errs, errors.New("-addr unix: needs a path"))
 	case o.proxyProtocol && len(o.trustedProxies) == 0:
 		errs = append(errs, errors.New("-proxy-protocol needs -trusted-proxies: anybody else could claim any address"))
 	}
@@ -234,11 +253,16 @@ func (o *options) check() error {
 func (o *options) proxies() (nets []netip.Prefix, err error) {
 	for _, v := range o.trustedProxies {
 		p, err := netip.ParsePrefix(v)
-		if a, addrErr := netip.ParseAddr(v); addrErr == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		if !strings.Contains(v, "/") {
+			var a netip.Addr
+			a, err = netip.ParseAddr(v)
+			p = netip.PrefixFrom(a, a.BitLen())
 		}
 		if err != nil {
 			return nil, fmt.Errorf("-trusted-proxies: %q is no network like 10.0.0.0/8 or fd00::/8, nor an IP address", v)
+		}
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // peers have no such addresses
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}
 		nets = append(nets, p.Masked())
 	}

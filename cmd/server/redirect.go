@@ -6,23 +6,34 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"hubbub"
 )
 
-// maxRedirects is the number of connections that may wait to be sent elsewhere.
-const maxRedirects = 1000
+// maxRedirects is the number of connections that may wait to be sent elsewhere. They
+// are among the descriptors that plan leaves over.
+const maxRedirects = 256
 
 // serveRedirect sends who asks for a page on ln to the same page by https on
 // port, until the returned function is called.
-func serveRedirect(ln net.Listener, port string, log *slog.Logger) (stop func(), err error) {
+func serveRedirect(ln net.Listener, port string, o *options, log *slog.Logger) (stop func(), err error) {
+	proxies, err := o.proxies()
+	if err != nil {
+		return nil, err
+	}
 	srv, err := hubbub.New(hubbub.Config{
-		HTTP:     redirectTo(port),
-		MaxConns: maxRedirects,
-		Loops:    1,
-		Workers:  1,
-		Logger:   log,
+		HTTP:             redirectTo(port),
+		TrustedProxies:   proxies,
+		ProxyProtocol:    o.proxyProtocol,
+		MaxConns:         maxRedirects,
+		MaxHandshakes:    maxRedirects / 2, // who says nothing doesn't keep others out
+		HandshakeTimeout: o.handshake,
+		Loops:            1,
+		Workers:          1,
+		Logger:           log,
 	})
 	if err != nil {
 		return nil, err
@@ -44,14 +55,17 @@ func serveRedirect(ln net.Listener, port string, log *slog.Logger) (stop func(),
 
 func redirectTo(port string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
+		asked, err := url.Parse("https://" + r.Host)
+		path := r.URL.RequestURI()
+		if err != nil || asked.Hostname() == "" || !strings.HasPrefix(path, "/") {
+			http.Error(w, "there is no host, or no path, to redirect to", http.StatusBadRequest)
+			return
 		}
-		if port != "443" {
-			host = net.JoinHostPort(host, port)
+		to := url.URL{Scheme: "https", Host: net.JoinHostPort(asked.Hostname(), port)}
+		if port == "443" {
+			to.Host = strings.TrimSuffix(to.Host, ":443")
 		}
-		http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusPermanentRedirect)
+		http.Redirect(w, r, to.String()+path, http.StatusPermanentRedirect)
 	})
 }
 

@@ -74,7 +74,7 @@ func runSingle(o *options, log *slog.Logger) error {
 		defer serveAdmin(ls.admin, adminMux(metrics, func() health { return healthOf(srv, check) }), log)()
 	}
 	if ls.redirect != nil {
-		stop, err := serveRedirect(ls.redirect, securePort(ls.public), log)
+		stop, err := serveRedirect(ls.redirect, securePort(ls.public), o, log)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,6 @@ import (
 type supervisor struct {
 	// Static after construction.
 	o        *options
-	args     []string
 	log      *slog.Logger
 	public   []*os.File // the sockets the workers accept from
 	lifeline *os.File   // read end of a pipe whose write end only we have
@@ -56,7 +56,7 @@ const (
 
 // runSupervisor starts the workers that p plans and keeps them running until a
 // signal comes.
-func runSupervisor(o *options, p processes, args []string, log *slog.Logger) error {
+func runSupervisor(o *options, p processes, log *slog.Logger) error {
 	limitMemory(p.workers+1, log)
 	if _, err := tlsConfig(o, log); err != nil {
 		return err // once, rather than from every worker
@@ -66,7 +66,7 @@ func runSupervisor(o *options, p processes, args []string, log *slog.Logger) err
 		return err
 	}
 	defer ls.close()
-	s := &supervisor{o: o, args: args, log: log, role: role{
+	s := &supervisor{o: o, log: log, role: role{
 		Conns: p.perConns, Handshakes: (o.maxHandshakes + p.workers - 1) / p.workers,
 		Of: p.workers, Bus: o.nats, Prefix: o.natsPrefix,
 	}}
@@ -118,7 +118,7 @@ func runSupervisor(o *options, p processes, args []string, log *slog.Logger) err
 		defer serveAdmin(ls.admin, s.adminMux(), log)()
 	}
 	if ls.redirect != nil {
-		stop, err := serveRedirect(ls.redirect, securePort(ls.public), log)
+		stop, err := serveRedirect(ls.redirect, securePort(ls.public), o, log)
 		if err != nil {
 			return err
 		}
@@ -227,8 +227,8 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	if err != nil {
 		return fmt.Errorf("finding the server's own program: %w", err)
 	}
-	cmd := exec.Command(self, s.args...)
-	cmd.Env = append(os.Environ(), roleEnv+"="+string(told))
+	cmd := exec.Command(self)
+	cmd.Env = slices.Concat(os.Environ(), s.o.environment(), []string{roleEnv + "=" + string(told)})
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = append([]*os.File{s.lifeline, c.admin}, s.public...)
 	s.starting.Lock()

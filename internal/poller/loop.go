@@ -53,7 +53,7 @@ func (f Func) Run() { f() }
 // on the loop, from a callback, a timer or a task.
 type Loop struct {
 	// Static after construction.
-	ep     *netpoll.Epoll
+	ep     Epoll
 	wakeFD int
 	sys    Sys
 
@@ -90,8 +90,7 @@ func New(sys Sys) (*Loop, error) {
 		unix.Close(l.wakeFD)
 		return nil, err
 	}
-	l.ep, err = netpoll.EpollCreate(&netpoll.EpollConfig{OnWaitError: func(err error) { l.fail.Store(&err) }})
-	if err != nil {
+	if l.ep, err = sys.NewEpoll(func(err error) { l.fail.Store(&err) }); err != nil {
 		unix.Close(l.wakeFD)
 		l.wheel.close()
 		return nil, fmt.Errorf("poller: epoll: %w", err)

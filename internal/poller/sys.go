@@ -4,12 +4,13 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/mailru/easygo/netpoll"
 	"golang.org/x/sys/unix"
 )
 
-// Sys is the seam to the kernel: the calls on sockets that can fail, or do
-// half of what was asked, at run time. OS is the real one; tests put a fake in
-// its place to produce what the kernel won't on demand.
+// Sys is the seam to the kernel: the calls on sockets and on epoll that can
+// fail, or do half of what was asked, at run time. OS is the real one; tests
+// put a fake in its place to produce what the kernel won't on demand.
 //
 // No call blocks. Counts are bytes; a count of zero without an error from Read
 // is the end of the stream. Errors are unix.Errno values; EINTR is never
@@ -26,6 +27,18 @@ type Sys interface {
 	ShutdownWrite(fd int) error
 	// Close gives the descriptor back.
 	Close(fd int) error
+	// NewEpoll starts to wait for events. onWaitError is told why if that ends
+	// before the Epoll is closed.
+	NewEpoll(onWaitError func(error)) (Epoll, error)
+}
+
+// Epoll is what a Loop uses of a netpoll.Epoll, which documents it. An Add that
+// has failed may have to be undone by Del.
+type Epoll interface {
+	Add(fd int, events Events, fn func(Events)) error
+	Mod(fd int, events Events) error
+	Del(fd int) error
+	Close() error
 }
 
 // OS is the Sys of the running kernel.
@@ -89,3 +102,8 @@ func (OS) ShutdownWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
 // Close implements Sys. EINTR is not retried: Linux has closed the descriptor
 // by then, and the number may already be somebody else's.
 func (OS) Close(fd int) error { return unix.Close(fd) }
+
+// NewEpoll implements Sys.
+func (OS) NewEpoll(onWaitError func(error)) (Epoll, error) {
+	return netpoll.EpollCreate(&netpoll.EpollConfig{OnWaitError: onWaitError})
+}
