@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // RFC 6455 sections 5.5.1, 7.1 and 7.4.
@@ -135,12 +136,16 @@ func TestConformanceNothingAfterClose(t *testing.T) {
 					p.conn.Close()
 					var got []string
 					for closed, echoed := false, false; !closed || !echoed; {
-						switch s := <-heard; {
-						case s == "that was all":
-							echoed = true
-						default:
-							closed = strings.HasPrefix(s, "closed")
+						select {
+						case s := <-heard:
+							if s == "that was all" {
+								echoed = true
+								continue
+							}
+							closed = closed || strings.HasPrefix(s, "closed")
 							got = append(got, s)
+						case <-time.After(patience):
+							t.Fatalf("the endpoint heard %q, and no more", got)
 						}
 					}
 					if got := strings.Join(got, ", "); !strings.HasPrefix(got, tt.want) || strings.Contains(got, "after") {

@@ -77,6 +77,8 @@ func handshakeCases() []handshakeCase {
 		{"4.2.1", "no Host", asking("Host"), 400, ""},
 		{"4.2.1", "two Hosts", asking("Host: example.com\r\nHost: example.com"), 400, ""},
 
+		{"10.2", "two Origins", asking("Host: example.com\r\nOrigin: http://example.com\r\nOrigin: http://evil.example"), 400, ""},
+
 		// Upgrade. Without it, this is an ordinary request.
 		{"4.2.1", "no Upgrade", asking("Upgrade"), 404, "Sec-WebSocket-Accept:"},
 		{"4.2.1", "Upgrade to something else", asking("Upgrade: h2c"), 404, "Sec-WebSocket-Accept:"},

@@ -28,10 +28,10 @@ func overTCP(t *testing.T, cfg Config) transport {
 
 func overTLS(t *testing.T, cfg Config) transport {
 	_, _, addr := startTLS(t, cfg)
-	return func(t *testing.T) net.Conn {
-		_, trust := identity()
-		return tls.Client(raw(t, addr), trust)
-	}
+	_, trust := identity()
+	trust = trust.Clone()
+	trust.ClientSessionCache = tls.NewLRUClientSessionCache(1) // it is about what comes inside
+	return func(t *testing.T) net.Conn { return tls.Client(raw(t, addr), trust) }
 }
 
 // conform runs test in each of the setups, or the first of those that would be

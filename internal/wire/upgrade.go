@@ -11,17 +11,18 @@ import (
 )
 
 var (
-	errTarget     = badRequest("a WebSocket handshake names its resource by a path")
-	errUpgrade    = badRequest("Upgrade has to list websocket")
-	errConnection = badRequest("Connection has to list upgrade")
-	errKey        = badRequest("Sec-WebSocket-Key has to be given once and be 16 bytes in base64")
-	errVersion    = badRequest("Sec-WebSocket-Version has to be given once")
-	errProtocol   = badRequest("malformed Sec-WebSocket-Protocol field")
-	errExtension  = badRequest("malformed Sec-WebSocket-Extensions field")
-	errBody       = badRequest("a WebSocket handshake has no body")
-	errNotGET     = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "a WebSocket handshake is a GET request", Header: "Allow: GET\r\n"}
-	errUpgradeTo  = &Refusal{Status: http.StatusUpgradeRequired, Reason: "this server speaks WebSocket version 13", Header: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"}
-	errOldHTTP    = &Refusal{Status: http.StatusHTTPVersionNotSupported, Reason: "a WebSocket handshake is an HTTP/1.1 request"}
+	errTarget      = badRequest("a WebSocket handshake names its resource by a path")
+	errUpgrade     = badRequest("Upgrade has to list websocket")
+	errConnection  = badRequest("Connection has to list upgrade")
+	errKey         = badRequest("Sec-WebSocket-Key has to be given once and be 16 bytes in base64")
+	errManyOrigins = badRequest("a request has at most one Origin field")
+	errVersion     = badRequest("Sec-WebSocket-Version has to be given once")
+	errProtocol    = badRequest("malformed Sec-WebSocket-Protocol field")
+	errExtension   = badRequest("malformed Sec-WebSocket-Extensions field")
+	errBody        = badRequest("a WebSocket handshake has no body")
+	errNotGET      = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "a WebSocket handshake is a GET request", Header: "Allow: GET\r\n"}
+	errUpgradeTo   = &Refusal{Status: http.StatusUpgradeRequired, Reason: "this server speaks WebSocket version 13", Header: "Sec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"}
+	errOldHTTP     = &Refusal{Status: http.StatusHTTPVersionNotSupported, Reason: "a WebSocket handshake is an HTTP/1.1 request"}
 )
 
 // Upgrader answers opening handshakes (RFC 6455 section 4.2), one after the
@@ -98,6 +99,9 @@ func check(h *Head) error {
 	}
 	if h.count("Host") != 1 {
 		return errHost
+	}
+	if h.count("Origin") > 1 {
+		return errManyOrigins
 	}
 	if host, _ := h.absolute(); h.Target[0] != '/' && !equalFold(host, string(h.Get("Host"))) {
 		return errHost // two servers could take it for two different ones
