@@ -3,9 +3,11 @@ package hubbub
 import (
 	"cmp"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"hubbub/internal/poller"
@@ -14,11 +16,14 @@ import (
 
 // Memory that runs short is noticed before it is gone: live memory above
 // highMemory of the limit means that newcomers are sent away and the biggest
-// backlogs ended, until it is below lowMemory.
+// backlogs ended, until it is below lowMemory. Where backlogs hold a part of the
+// limit that matters, nothing is read in the meantime: what came in would only make
+// them grow, and nobody loses anything by waiting.
 const (
 	highMemory = 0.85
 	lowMemory  = 0.75
-	memoryTick = 500 * time.Millisecond
+	chokeShare = 0.1
+	memoryTick = 100 * time.Millisecond
 )
 
 // memory watches what the process uses. It lives on the first shard's loop.
@@ -27,6 +32,8 @@ type memory struct {
 	timer  poller.Timer
 	sample []metrics.Sample
 	inUse  func() float64 // live bytes; tests put another in its place
+
+	collecting atomic.Bool
 }
 
 // memoryLimit returns the limit that the Go runtime has, zero if none.
@@ -58,23 +65,43 @@ func (s *Server) watchMemory() {
 	s.shards[0].loop.SetTimer(&m.timer, memoryTick, s.watchMemory)
 	used := m.inUse() / m.limit
 	switch was := s.short.Load(); {
-	case used > highMemory:
-		if !was {
-			s.log.Warn("memory is short: new connections are refused and the biggest backlogs ended", "live", used, "limit", int64(m.limit))
-			s.short.Store(true)
-		}
-		for _, sh := range s.shards {
-			sh.loop.Post(poller.Func(sh.shed))
-		}
+	case used > highMemory && !was:
+		s.log.Warn("memory is short: new connections are refused and the biggest backlogs ended", "live", used, "limit", int64(m.limit))
+		s.short.Store(true)
 	case used < lowMemory && was:
 		s.log.Info("memory suffices again", "live", used)
 		s.short.Store(false)
 	}
+	if used > highMemory {
+		share := max(1.0/8, 1-lowMemory/used)
+		for _, sh := range s.shards {
+			sh.loop.Post(poller.Func(func() { sh.shed(share) }))
+		}
+	}
+	if s.short.Load() {
+		s.collect()
+	}
+	choked := s.short.Load() && float64(s.stats.backlog.Load()) > chokeShare*m.limit
+	if was := s.choked.Swap(choked); was && !choked {
+		for _, sh := range s.shards {
+			sh.loop.Post(poller.Func(sh.resumeAll))
+		}
+	}
 }
 
-// shed ends the connections with the biggest backlogs: those that hold an eighth
-// of what all hold.
-func (sh *shard) shed() {
+// collect has the garbage collected: what is live is only known then.
+func (s *Server) collect() {
+	if s.memory.collecting.CompareAndSwap(false, true) {
+		s.borrowed.Go(func() {
+			runtime.GC()
+			s.memory.collecting.Store(false)
+		})
+	}
+}
+
+// shed ends the connections with the biggest backlogs: those that hold a share of
+// what all hold.
+func (sh *shard) shed(share float64) {
 	type held struct {
 		c    *Conn
 		size int
@@ -92,7 +119,7 @@ func (sh *shard) shed() {
 		}
 	}
 	slices.SortFunc(all, func(a, b held) int { return cmp.Compare(b.size, a.size) })
-	for shed := 0; len(all) > 0 && shed <= total/8; all = all[1:] {
+	for shed := 0; len(all) > 0 && shed <= int(share*float64(total)); all = all[1:] {
 		shed += all[0].size
 		all[0].c.closeFor(endMemory, wire.CloseTryAgainLater, "server is short of memory")
 	}

@@ -57,7 +57,7 @@ func (c *Conn) ready(ev poller.Events) {
 // read takes what the socket has and handles it.
 func (c *Conn) read() {
 	sh := c.shard
-	if sh.server.hub.Overloaded() && c.state.Load() == stateOpen {
+	if (sh.server.hub.Overloaded() || sh.server.choked.Load()) && c.state.Load() == stateOpen {
 		sh.pause(c)
 		return
 	}

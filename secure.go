@@ -80,7 +80,7 @@ func (s *secure) feed(p []byte) {
 	}
 	if !s.shake.started {
 		s.shake.started = true
-		c.shard.server.shaking.Go(s.handshake)
+		c.shard.server.borrowed.Go(s.handshake)
 	}
 }
 

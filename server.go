@@ -40,18 +40,19 @@ type Server struct {
 	hub       *broadcast.Hub
 	idBase    uint64
 
-	http    httpSide
-	stats   serverStats
-	relief  relief
-	perIP   perIP
-	memory  *memory
-	shaking sync.WaitGroup // TLS handshakes
-	turn    chan struct{}  // has room for as many of them as may compute at a time
-	lastID  atomic.Uint64
+	http     httpSide
+	stats    serverStats
+	relief   relief
+	perIP    perIP
+	memory   *memory
+	borrowed sync.WaitGroup // goroutines of loops: TLS handshakes, a garbage collection
+	turn     chan struct{}  // has room for as many handshakes as may compute at a time
+	lastID   atomic.Uint64
 
 	conns    atomic.Int64 // descriptors held for peers, those of net/http included
 	full     atomic.Bool  // accepting is paused for want of room
 	short    atomic.Bool  // memory is
+	choked   atomic.Bool  // nothing is read until backlogs have shrunk
 	stopping atomic.Bool
 
 	mu        sync.Mutex // guards serving and ending
@@ -376,7 +377,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.onShards((*shard).destroyAll)
 	}
 	s.relief.signal(true)
-	s.shaking.Wait() // all have ended with their connections
+	s.borrowed.Wait() // all have ended with their connections
 	s.release()
 	close(s.stopped)
 	return err
