@@ -149,9 +149,14 @@ func (c *Conn) discard() {
 // waits for it before our close frame is still sent.
 func (c *Conn) onFIN() {
 	c.mu.Lock()
+	broken := c.bit&bitBroken != 0
 	unsent := c.state.Load() == stateClosing && c.unsentLocked()
 	c.mu.Unlock()
-	if !unsent {
+	switch {
+	case broken: // the error went to the write that met it first
+		c.destroy(endReset)
+		return
+	case !unsent:
 		c.destroy(endEOF)
 		return
 	}

@@ -64,8 +64,7 @@ func (sh *shard) take(fd int, from *listener) {
 	}
 	c.phase = sh.newPhase()
 	if sh.young.len >= max(1, s.cfg.MaxHandshakes/s.cfg.Loops) {
-		sh.stats.refused[refusedCrowded].Add(1)
-		sh.young.oldest.destroy(endHandshake)
+		sh.young.oldest.giveWay()
 	}
 	sh.add(c)
 	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() { c.giveUp(refusedTimeout) })
@@ -74,6 +73,22 @@ func (sh *shard) take(fd int, from *listener) {
 		c.kind |= kindSecure
 	}
 	c.greet(from)
+}
+
+// giveWay ends the oldest handshake for another to take its place, unless what it
+// waits for has come: many may be accepted before any of them is read.
+func (c *Conn) giveWay() {
+	sh := c.shard
+	if c.state.Load() == stateHandshake && c.quiet&bitPaused == 0 {
+		c.readHandshake()
+	}
+	switch {
+	case sh.young.oldest != c:
+	case c.state.Load() == stateHandshake:
+		c.giveUp(refusedCrowded)
+	default: // refused, and counted
+		c.destroy(endHandshake)
+	}
 }
 
 // giveUp ends a connection that hasn't got through its handshake.
@@ -146,6 +161,10 @@ func (c *Conn) readHead(p []byte) {
 	case size > 0 && sh.head.IsUpgrade():
 		c.upgrade(p[size:])
 	case size > 0:
+		if err := c.placeClient(); err != nil {
+			c.refuse(wire.AsRefusal(err))
+			return
+		}
 		c.handOver(p)
 	case c.phase.head == nil:
 		c.collect(p)

@@ -125,10 +125,10 @@ func (s *Server) forwarded(h *wire.Head) netip.AddrPort {
 // parseForwarded reads an address with or without a port, as proxies write it.
 func parseForwarded(v string) (netip.AddrPort, bool) {
 	if a, err := netip.ParseAddrPort(v); err == nil {
-		return a, true
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), true
 	}
 	a, err := netip.ParseAddr(strings.Trim(v, "[]"))
-	return netip.AddrPortFrom(a, 0), err == nil
+	return netip.AddrPortFrom(a.Unmap(), 0), err == nil
 }
 
 // proxySignature begins a PROXY protocol header of version 2, which is 16 bytes

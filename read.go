@@ -115,6 +115,7 @@ func (c *Conn) feed(p []byte) {
 		d = sh.clean
 	}
 	rules := &sh.rules[min(1, c.encoding())]
+	sh.pings, sh.lastPing = 0, sh.lastPing[:0]
 	for len(p) > 0 {
 		m, n, err := d.Next(p, rules)
 		p = p[n:]
@@ -131,6 +132,9 @@ func (c *Conn) feed(p []byte) {
 		if !c.listening() {
 			break
 		}
+	}
+	if len(sh.lastPing) > 0 {
+		c.control(wire.OpPong, sh.lastPing)
 	}
 	if c.state.Load() > stateClosing {
 		d.Reset()
@@ -175,6 +179,19 @@ func (c *Conn) handle(m wire.Message) {
 			fn(c, m.Payload)
 		}
 	case wire.OpPing:
-		c.control(wire.OpPong, m.Payload)
+		c.onPing(m.Payload)
 	}
+}
+
+// eachPing is how many pings that come at once are answered one by one. Of more, the
+// last is answered for all (RFC 6455 section 5.5.3): each answer is a write.
+const eachPing = 16
+
+func (c *Conn) onPing(payload []byte) {
+	sh := c.shard
+	if sh.pings++; sh.pings <= eachPing {
+		c.control(wire.OpPong, payload)
+		return
+	}
+	sh.lastPing = append(sh.lastPing[:0], payload...)
 }

@@ -137,7 +137,7 @@ func (s *Server) release() {
 // ListenAndServe listens on a TCP address ("host:port", ":port") and serves
 // until Shutdown.
 func (s *Server) ListenAndServe(addr string) error {
-	ln, err := net.Listen("tcp", addr)
+	ln, err := poller.Listen(addr)
 	if err != nil {
 		return err
 	}

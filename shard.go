@@ -33,6 +33,9 @@ type shard struct {
 	clock    uint32 // in ticks; runs only where an endpoint has keepalive
 	clocking poller.Timer
 
+	pings    int    // in what is being read
+	lastPing []byte // payload of the last one, if it isn't answered yet
+
 	clean  *wire.Decoder // one that has settled, for whatever connection is read next
 	paused []*Conn
 

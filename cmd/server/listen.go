@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"hubbub"
+	"hubbub/internal/poller"
 )
 
 const unixPrefix = "unix:"
@@ -31,7 +32,7 @@ func listen(name, addr string) (net.Listener, error) {
 func open(addr string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(addr, unixPrefix)
 	if !ok {
-		return net.Listen("tcp", addr)
+		return poller.Listen(addr)
 	}
 	ln, err := net.Listen("unix", path)
 	if !errors.Is(err, syscall.EADDRINUSE) {

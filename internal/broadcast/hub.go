@@ -112,8 +112,18 @@ func New(c Config) *Hub {
 
 func (h *Hub) work() {
 	w := &worker{hub: h, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
-	for s := h.runq.pop(); s != nil; s = h.runq.pop() {
-		if w.serve(s) {
+	served := 0
+	for {
+		s, express := h.runq.pop(served)
+		if s == nil {
+			return
+		}
+		again := w.serve(s)
+		served = 0
+		if express {
+			served = max(1, w.served)
+		}
+		if again {
 			h.runq.push(s.topic.small(), s)
 		}
 	}

@@ -292,27 +292,33 @@ func TestOverload(t *testing.T) {
 	h.Close()
 }
 
-// Express segments pass bulk ones, but not for ever.
+// Express segments pass bulk ones, but not for ever: as many members of theirs as a
+// bulk segment has.
 func TestLanes(t *testing.T) {
-	var q runQueue
-	q.init()
-	bulk, express := &segment{}, &segment{}
-	q.push(false, bulk, bulk)
-	for range 2 * expressTurns {
-		q.push(true, express)
-	}
-	var order []bool
-	for range 2*expressTurns + 2 {
-		order = append(order, q.pop() == express)
-	}
-	for i, isExpress := range order {
-		if want := i%(expressTurns+1) != expressTurns; isExpress != want {
-			t.Fatalf("turn %d: express is %v, want %v", i, isExpress, want)
+	for _, members := range []int{1, 10, expressWrites} { // of an express segment
+		var q runQueue
+		q.init()
+		bulk, express := &segment{}, &segment{}
+		q.push(false, bulk, bulk)
+		turns := expressWrites/members + min(1, expressWrites%members) // until they have had their share
+		for range 2 * turns {
+			q.push(true, express)
 		}
-	}
-	q.close()
-	if q.pop() != nil {
-		t.Error("a closed and empty queue gives out a segment")
+		served := 0
+		for i := range 2*turns + 2 {
+			s, isExpress := q.pop(served)
+			if isExpress != (s == express) || isExpress == (i%(turns+1) == turns) {
+				t.Fatalf("%d members, turn %d: express is %v", members, i, isExpress)
+			}
+			served = 0
+			if isExpress {
+				served = members
+			}
+		}
+		q.close()
+		if s, _ := q.pop(0); s != nil {
+			t.Error("a closed and empty queue gives out a segment")
+		}
 	}
 }
 

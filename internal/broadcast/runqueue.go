@@ -2,9 +2,10 @@ package broadcast
 
 import "sync"
 
-// expressTurns is how many express segments in a row may pass a waiting bulk
-// segment.
-const expressTurns = 16
+// expressWrites is how many members of express segments may be served while a bulk
+// segment waits: about as many as that has itself, so that under any load each
+// lane gets its half.
+const expressWrites = DefaultSegment
 
 // lane is a first-in first-out queue of segments.
 type lane struct {
@@ -38,7 +39,7 @@ type runQueue struct {
 	ready   sync.Cond
 	express lane
 	bulk    lane
-	turns   int
+	passed  int // members that were served on the express lane since bulk had its turn
 	idle    int
 	closed  bool
 }
@@ -61,24 +62,26 @@ func (r *runQueue) push(express bool, segs ...*segment) {
 	}
 }
 
-// pop waits for a segment. It returns nil when the queue is closed and empty.
-func (r *runQueue) pop() *segment {
+// pop waits for a segment, and tells which lane it comes from. served is the number
+// of members of the last one, if that came from the express lane. It returns nil
+// when the queue is closed and empty.
+func (r *runQueue) pop(served int) (s *segment, express bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.passed += served
 	for r.express.empty() && r.bulk.empty() {
 		if r.closed {
-			return nil
+			return nil, false
 		}
 		r.idle++
 		r.ready.Wait()
 		r.idle--
 	}
-	if !r.express.empty() && (r.bulk.empty() || r.turns < expressTurns) {
-		r.turns++
-		return r.express.pop()
+	if !r.express.empty() && (r.bulk.empty() || r.passed < expressWrites) {
+		return r.express.pop(), true
 	}
-	r.turns = 0
-	return r.bulk.pop()
+	r.passed = 0
+	return r.bulk.pop(), false
 }
 
 func (r *runQueue) close() {

@@ -92,6 +92,7 @@ type worker struct {
 	batch   Batch
 	tail    Batch // the part of batch for a member that joined in its middle
 	entries []entry
+	served  int // members that the last serve has delivered to
 }
 
 // serve delivers one batch of what is in s's mailbox, and reports whether there
@@ -127,6 +128,7 @@ func (w *worker) serve(s *segment) (again bool) {
 		}
 		*e = entry{}
 	}
+	w.served = 0
 	w.flush(s)
 	if cap(w.entries) > 4096 { // a burst must not be held for ever
 		w.entries = nil
@@ -155,7 +157,8 @@ func (w *worker) flush(s *segment) {
 			runtime.Gosched()
 		}
 	}
-	w.hub.observer.Flushed(len(s.members), n, written)
+	w.served = len(s.members)
+	w.hub.observer.Flushed(w.served, n, written)
 	for _, f := range w.batch.frames {
 		w.hub.served(f)
 	}

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -53,9 +54,15 @@ const (
 	userTimeout  = 180 * time.Second
 )
 
+// notSent is how many bytes the kernel takes of a socket before they are under way
+// (TCP_NOTSENT_LOWAT). Without it a peer that doesn't read can have megabytes kept
+// for it in the kernel, beyond all bounds on backlogs.
+const notSent = 128 << 10
+
 // prepare makes a listening socket's descriptor fit for an Acceptor: it sets
 // O_NONBLOCK, and what on Linux every accepted socket inherits, which saves system
-// calls per connection: TCP_NODELAY and how the kernel finds dead peers.
+// calls per connection: TCP_NODELAY, how much is buffered, and how the kernel finds
+// dead peers.
 func prepare(fd int) error {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return err
@@ -66,6 +73,7 @@ func prepare(fd int) error {
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepIdle / time.Second)},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepInterval / time.Second)},
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout / time.Millisecond)},
+		{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent},
 	} {
 		err := unix.SetsockoptInt(fd, o.level, o.name, o.value)
 		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOPROTOOPT) {
@@ -76,6 +84,19 @@ func prepare(fd int) error {
 		}
 	}
 	return nil
+}
+
+// Listen listens on a TCP address. It does without Multipath TCP, Go's default,
+// which doesn't know TCP_USER_TIMEOUT, and sets what accepted sockets inherit before
+// the first of them can come.
+func Listen(addr string) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = prepare(int(fd)) })
+		return errors.Join(err, failed)
+	}}
+	lc.SetMultipathTCP(false)
+	return lc.Listen(context.Background(), "tcp", addr)
 }
 
 // Dial starts to connect to raddr, from laddr if that is valid, and returns a
