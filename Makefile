@@ -23,10 +23,10 @@ COUNT    ?= 3
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race lint fuzz torture soak bench fmt clean deps deps-test
+.PHONY: help build run test race lint fuzz torture soak bench bench-hostile fmt clean deps deps-test
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: deps ## build bin/server and bin/loadgen
 	@$(GOBUILD) -o bin/ ./cmd/server ./cmd/loadgen
@@ -66,6 +66,10 @@ bench: build ## server, peers and floor side by side (BENCH_CONNS=20000 on a sma
 	@$(GOBUILD) -o bin/ ./bench ./bench/floor
 	@cd bench/peers && $(GOBUILD) -o ../../bin/ ./...
 	@bin/bench $(if $(BENCH_CONNS),-conns $(BENCH_CONNS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
+
+bench-hostile: build ## the fan-out to 12,800 while 3,200 others misbehave, each kind in turn (ROUNDS=3; ARGS="-kinds trickle,reset" for some)
+	@$(GOBUILD) -o bin/ ./bench ./bench/hostile
+	@bin/bench -hostile $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
 
 fmt: deps ## gofmt every module
 	@for m in $(MODULES); do (cd $$m && go fmt ./...) || exit 1; done

@@ -4,7 +4,8 @@
 //
 // It is for whoever changes the server or doubts its figures: `make bench` builds everything, runs
 // it and writes a report with the conditions, every command and the raw results under
-// bench/results. A scenario is played in rounds, contender after contender within each round, so
+// bench/results. With -hostile (make bench-hostile) it measures instead what becomes of everybody
+// when a fifth of the peers misbehave (bench/hostile). A scenario is played in rounds, contender after contender within each round, so
 // that what else the machine does meets all of them alike; ratios are taken round by round.
 package main
 
@@ -32,6 +33,17 @@ type options struct {
 	conns  int
 	rounds int
 	out    string
+
+	hostile bool
+	kinds   string // of hostile peers, separated by commas; empty for all
+}
+
+// folder returns where the results go.
+func (o options) folder(c Conditions) string {
+	if o.out != "" {
+		return o.out
+	}
+	return filepath.Join("bench", "results", c.Date+"-"+c.Commit)
 }
 
 func main() {
@@ -49,7 +61,11 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ok, err := run(ctx, opts)
+	play := run
+	if opts.hostile {
+		play = runHostile
+	}
+	ok, err := play(ctx, opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 	}
@@ -65,6 +81,8 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&opts.rounds, "rounds", 3, "how often each contender plays each scenario")
 	full := flags.Bool("full", false, "five rounds instead of three, for narrower ranges")
 	flags.StringVar(&opts.out, "out", "", "`folder` for the results (default bench/results/<date>-<commit>)")
+	flags.BoolVar(&opts.hostile, "hostile", false, "instead: fan-out while a fifth of 16000 connections, or of as many if that is less, misbehave")
+	flags.StringVar(&opts.kinds, "kinds", "", "with -hostile: `kinds`, separated by commas (default: all of hostile -list)")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
@@ -76,10 +94,18 @@ func parse(args []string) (options, error) {
 		return opts, errors.New("takes flags only; see -help")
 	case opts.conns < 1 || opts.rounds < 1:
 		return opts, errors.New("-conns and -rounds must be 1 or more")
+	case opts.hostile && opts.conns < hostileShare:
+		return opts, fmt.Errorf("-hostile takes -conns %d or more", hostileShare)
+	case opts.kinds != "" && !opts.hostile:
+		return opts, errors.New("-kinds goes with -hostile")
 	}
-	for _, name := range []string{"server", "loadgen", "floor", "gorilla"} {
+	programs := []string{"server", "loadgen", "floor", "gorilla"}
+	if opts.hostile {
+		programs = []string{"server", "loadgen", "hostile"}
+	}
+	for _, name := range programs {
 		if _, err := os.Stat(filepath.Join(binaries, name)); errors.Is(err, fs.ErrNotExist) {
-			return opts, fmt.Errorf("no %s/%s here: run make bench, in the module's root", binaries, name)
+			return opts, fmt.Errorf("no %s/%s here: run make bench or make bench-hostile, in the module's root", binaries, name)
 		}
 	}
 	return opts, nil
@@ -89,9 +115,7 @@ func parse(args []string) (options, error) {
 // should.
 func run(ctx context.Context, opts options) (bool, error) {
 	results := &Results{Conditions: conditions(time.Now()), Rounds: opts.rounds}
-	if opts.out == "" {
-		opts.out = filepath.Join("bench", "results", results.Conditions.Date+"-"+results.Conditions.Commit)
-	}
+	opts.out = opts.folder(results.Conditions)
 	var err error
 	if results.Benchmarks, err = goBenchmarks(ctx); err != nil {
 		return false, err
