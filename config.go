@@ -51,7 +51,8 @@ type Config struct {
 
 	// MaxConnsPerIP is the number of connections, of any kind, from one IP
 	// address, or from one /64 in the case of IPv6; further ones are closed at
-	// once, or refused with 429 if they come through a proxy. Default: no limit.
+	// once, or refused with 429 if X-Forwarded-For says whose they are. Default: no
+	// limit.
 	MaxConnsPerIP int
 
 	// MaxHandshakes is the number of connections that have not said yet what they

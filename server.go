@@ -147,7 +147,8 @@ func (s *Server) ListenAndServe(addr string) error {
 // Serve accepts connections from ln, of which it takes possession, until
 // Shutdown; it returns ErrServerClosed then. It may be called for several
 // listeners. ln has to be a *net.TCPListener or *net.UnixListener, which other
-// processes may share.
+// processes may share. A TCP listener had better not be one for Multipath TCP, Go's
+// default (see net.ListenConfig), which knows no TCP_USER_TIMEOUT.
 func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, nil) }
 
 // ServeTLS is Serve for connections that are encrypted. cfg needs a certificate,

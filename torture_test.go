@@ -78,7 +78,7 @@ func torture(t *testing.T, seeds []uint64) {
 	}
 	wg.Wait()
 	left := func() string {
-		return fmt.Sprintf("%d goroutines, %d descriptors and %d frames", runtime.NumGoroutine()-goroutines,
+		return fmt.Sprintf("%d goroutines, %d descriptors and %d frames", max(0, runtime.NumGoroutine()-goroutines),
 			len(leak.Descriptors())-fds, broadcast.LiveFrames()-frames)
 	}
 	if t.Failed() || until(func() bool { return left() == "0 goroutines, 0 descriptors and 0 frames" }) {
