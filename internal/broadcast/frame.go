@@ -112,7 +112,8 @@ func (f *Frame) Release() {
 		panic("broadcast: a frame was released more often than retained")
 	}
 	live.Add(-1)
-	if all := f.forms.Swap(nil); all != nil {
+	if all := f.forms.Load(); all != nil {
+		f.forms.Store(nil)
 		for _, form := range all.of {
 			if form != nil && form != f {
 				form.Release()
