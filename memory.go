@@ -24,6 +24,7 @@ const (
 	lowMemory  = 0.75
 	chokeShare = 0.1
 	memoryTick = 100 * time.Millisecond
+	calmTicks  = 10 // of which one is looked at closely when there is no hurry
 )
 
 // memory watches what the process uses. It lives on the first shard's loop.
@@ -33,6 +34,7 @@ type memory struct {
 	sample []metrics.Sample
 	inUse  func() float64 // live bytes; tests put another in its place
 
+	ticks      int
 	collecting atomic.Bool
 }
 
@@ -72,16 +74,21 @@ func (s *Server) watchMemory() {
 		s.log.Info("memory suffices again", "live", used)
 		s.short.Store(false)
 	}
-	if used > highMemory {
+	choked := s.short.Load() && float64(s.stats.backlog.Load()) > chokeShare*m.limit
+	// What was shed is free after a collection, and until then not known to be.
+	// Where backlogs aren't what it is about, there is no hurry.
+	m.ticks++
+	switch due := choked || m.ticks%calmTicks == 0; {
+	case !due || s.stopping.Load() || m.collecting.Load():
+	case used > highMemory || choked: // else those who don't read could keep everybody from being read
 		share := max(1.0/8, 1-lowMemory/used)
 		for _, sh := range s.shards {
 			sh.loop.Post(poller.Func(func() { sh.shed(share) }))
 		}
-	}
-	if s.short.Load() {
+		s.collect()
+	case s.short.Load():
 		s.collect()
 	}
-	choked := s.short.Load() && float64(s.stats.backlog.Load()) > chokeShare*m.limit
 	if was := s.choked.Swap(choked); was && !choked {
 		for _, sh := range s.shards {
 			sh.loop.Post(poller.Func(sh.resumeAll))
@@ -91,16 +98,15 @@ func (s *Server) watchMemory() {
 
 // collect has the garbage collected: what is live is only known then.
 func (s *Server) collect() {
-	if s.memory.collecting.CompareAndSwap(false, true) {
-		s.borrowed.Go(func() {
-			runtime.GC()
-			s.memory.collecting.Store(false)
-		})
-	}
+	s.memory.collecting.Store(true)
+	s.borrowed.Go(func() {
+		runtime.GC()
+		s.memory.collecting.Store(false)
+	})
 }
 
-// shed ends the connections with the biggest backlogs: those that hold a share of
-// what all hold.
+// shed ends the connections that hold most, in backlogs and messages that haven't
+// come whole: those that hold a share of what all hold.
 func (sh *shard) shed(share float64) {
 	type held struct {
 		c    *Conn
@@ -110,17 +116,30 @@ func (sh *shard) shed(share float64) {
 	total := 0
 	for _, l := range sh.lists {
 		for _, c := range l {
+			size := 0
+			if c.in != nil {
+				size = c.in.Held()
+			}
 			c.mu.Lock()
-			if c.out != nil && c.state.Load() == stateOpen {
-				all = append(all, held{c, c.out.Cost()})
-				total += c.out.Cost()
+			if c.out != nil {
+				size += c.out.Cost()
 			}
 			c.mu.Unlock()
+			if size > 0 && c.state.Load() == stateOpen {
+				all = append(all, held{c, size})
+				total += size
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b held) int { return cmp.Compare(b.size, a.size) })
 	for shed := 0; len(all) > 0 && shed <= int(share*float64(total)); all = all[1:] {
 		shed += all[0].size
-		all[0].c.closeFor(endMemory, wire.CloseTryAgainLater, "server is short of memory")
+		c := all[0].c
+		c.fail(endMemory, wire.CloseTryAgainLater, "server is short of memory")
+		if c.in != nil { // nothing more is read into it
+			c.in.Reset()
+			sh.keepDecoder(c.in)
+			c.in = nil
+		}
 	}
 }

@@ -63,9 +63,6 @@ func (sh *shard) take(fd int, from *listener) {
 		return
 	}
 	c.phase = sh.newPhase()
-	if sh.young.len >= max(1, s.cfg.MaxHandshakes/s.cfg.Loops) {
-		sh.young.oldest.giveWay()
-	}
 	sh.add(c)
 	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() { c.giveUp(refusedTimeout) })
 	if from.tls != nil {
@@ -73,6 +70,9 @@ func (sh *shard) take(fd int, from *listener) {
 		c.kind |= kindSecure
 	}
 	c.greet(from)
+	if sh.young.len > max(1, s.cfg.MaxHandshakes/s.cfg.Loops) {
+		sh.young.oldest.giveWay()
+	}
 }
 
 // giveWay ends the oldest handshake for another to take its place, unless what it
@@ -103,6 +103,9 @@ func (c *Conn) readHandshake() {
 	sh := c.shard
 	p := sh.loop.Scratch()
 	if s := c.secure(); c.phase.proxied || s != nil && s.waiting() {
+		if !c.phase.proxied {
+			p = p[:max(1, maxHello-s.shake.fed)]
+		}
 		n, err := sh.loop.Sys().Read(int(c.fd), p)
 		switch {
 		case n == 0 && (err == nil || !wouldBlock(err)):
@@ -115,7 +118,7 @@ func (c *Conn) readHandshake() {
 		return
 	}
 	if s := c.secure(); s != nil {
-		s.refill()
+		s.refill(readsPerWake * poller.ScratchSize)
 	}
 	for c.state.Load() == stateHandshake {
 		n, err := c.receive(p)

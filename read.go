@@ -14,6 +14,10 @@ import (
 // turn; it is reported again if there is more.
 const readsPerWake = 4
 
+// inflatePerWake is how many bytes are read at a time of a peer that compresses:
+// what comes out of them can be a thousand times as much.
+const inflatePerWake = 4 << 10
+
 func wouldBlock(err error) bool { return errors.Is(err, unix.EAGAIN) }
 
 // ready is the loop's callback for the connection's descriptor.
@@ -61,13 +65,19 @@ func (c *Conn) read() {
 		sh.pause(c)
 		return
 	}
-	p := sh.loop.Scratch()
+	p, turn := sh.loop.Scratch(), readsPerWake
+	if c.encoding() != encodingPlain {
+		p, turn = p[:inflatePerWake], 1
+	}
 	s := c.secure()
 	if s != nil {
-		s.refill()
+		s.refill(turn * len(p))
 	}
 	for reads := 0; ; reads++ {
 		n, err := c.receive(p)
+		if s != nil {
+			s.charge()
+		}
 		if n == 0 {
 			switch {
 			case err == nil || errors.Is(err, io.EOF):
@@ -87,7 +97,7 @@ func (c *Conn) read() {
 		// A short read means that the socket is dry. If more comes it is
 		// reported: no need for a read that returns EAGAIN. What crypto/tls
 		// holds is not reported, so that is always emptied.
-		if s == nil && (n < len(p) || reads == readsPerWake-1) {
+		if s == nil && (n < len(p) || reads == turn-1) {
 			return
 		}
 	}

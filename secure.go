@@ -23,7 +23,7 @@ import (
 // Only the handshake can't be interrupted: it borrows a goroutine, which waits
 // for what the loop reads. There are no more of them than handshakes in progress
 // (Config.MaxHandshakes), and no more of them compute at a time than there are
-// processors.
+// processors (turns.go).
 
 // secure is the TLS layer of a connection, and the net.Conn that crypto/tls
 // sees.
@@ -33,32 +33,42 @@ type secure struct {
 
 	// Guarded by the connection's lock, which is held whenever tls is used,
 	// but for the handshake and by net/http.
-	out    *bytebufferpool.ByteBuffer // records that the socket hasn't taken, nil if there are none
-	in     []byte                     // what the loop has read during the handshake and tls hasn't
-	budget int                        // bytes that may still be read before the others get their turn
-	shake  *shake                     // nil once the handshake is over
+	out     *bytebufferpool.ByteBuffer // records that the socket hasn't taken, nil if there are none
+	in      []byte                     // what the loop has read during the handshake and tls hasn't
+	reading bool                       // tls is reading: what it writes now are answers to what carries nothing
+	answers int                        // since they were charged
+	budget  int                        // bytes that may still be read before the others get their turn
+	shake   *shake                     // nil once the handshake is over
 
 	plain net.Conn // the socket, once it is net/http's
 }
 
 // shake is what a handshake needs while it lasts.
 type shake struct {
-	more    sync.Cond // something has come, or the connection has ended; on the connection's lock
-	started bool      // owned by the loop
+	more    sync.Cond     // something has come, or the connection has ended; on the connection's lock
+	started bool          // owned by the loop
+	fed     int           // bytes that it was given; owned by the loop
+	turn    bool          // the goroutine's
+	gone    chan struct{} // closed when the connection has ended
 }
 
 // maxRecord is the largest plaintext of a TLS record in bytes (RFC 8446 section
 // 5.1).
 const maxRecord = 16 << 10
 
-// maxHello is how many bytes are read before the handshake is over. None needs
-// more; what follows it waits in the socket.
-const maxHello = 64 << 10
+// maxHello is how many bytes are read before the handshake is over: a record and
+// more, which is what the longest takes. What follows it waits in the socket.
+const maxHello = 20 << 10
+
+// maxHeld is how many bytes of records may wait for the socket, after the handshake,
+// when another is made: that is the answer to a KeyUpdate, of which a peer that
+// doesn't read could ask for any number.
+const maxHeld = 64 << 10
 
 var records bytebufferpool.Pool
 
 func newSecure(c *Conn, cfg *tls.Config) *secure {
-	s := &secure{c: c, shake: &shake{}}
+	s := &secure{c: c, shake: &shake{gone: make(chan struct{})}}
 	s.shake.more.L = &c.mu
 	s.tls = tls.Server(s, cfg)
 	return s
@@ -69,7 +79,8 @@ func (s *secure) feed(p []byte) {
 	c := s.c
 	c.mu.Lock()
 	s.in = append(s.in, p...)
-	full := len(s.in) >= maxHello
+	s.shake.fed += len(p)
+	full := s.shake.fed >= maxHello
 	s.shake.more.Signal()
 	c.mu.Unlock()
 	if full {
@@ -86,10 +97,13 @@ func (s *secure) feed(p []byte) {
 
 // handshake runs on a goroutine of its own.
 func (s *secure) handshake() {
-	turn := s.c.shard.server.turn
-	turn <- struct{}{}
-	err := s.tls.Handshake()
-	<-turn
+	var err error = net.ErrClosed
+	if s.shake.turn = s.c.shard.server.turns.take(s.shake.gone); s.shake.turn {
+		err = s.tls.Handshake()
+	}
+	if s.shake.turn {
+		s.c.shard.server.turns.give()
+	}
 	s.c.shard.loop.Post(poller.Func(func() { s.shaken(err) }))
 }
 
@@ -139,18 +153,29 @@ func (s *secure) waiting() bool { return s.shake != nil }
 func (s *secure) receive(p []byte) (int, error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
+	s.reading = true
 	n, err := s.tls.Read(p)
+	s.reading = false
 	if n > 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		return n, err
 	}
 	return n, io.EOF // without a close_notify: whether that matters is WebSocket's business
 }
 
-// refill lets the loop read from the socket again.
-func (s *secure) refill() {
+// refill lets the loop read so many bytes from the socket.
+func (s *secure) refill(budget int) {
 	s.c.mu.Lock()
-	s.budget = readsPerWake * poller.ScratchSize
+	s.budget = budget
 	s.c.mu.Unlock()
+}
+
+// charge takes note of the records that were written in answer to others while
+// reading (KeyUpdate, RFC 8446 section 4.6.3): they carry nothing.
+func (s *secure) charge() {
+	if n := s.answers; n > 0 && s.c.state.Load() == stateOpen {
+		s.answers = 0
+		s.c.chatter(n)
+	}
 }
 
 // writeLocked encrypts what the socket takes, and the rest of the record that
@@ -182,7 +207,9 @@ func (s *secure) flushLocked() bool {
 
 func (s *secure) dropLocked() {
 	if s.out != nil {
-		records.Put(s.out)
+		if cap(s.out.B) <= 2*maxRecord {
+			records.Put(s.out)
+		}
 		s.out = nil
 	}
 }
@@ -200,6 +227,7 @@ func (s *secure) endLocked() {
 	s.dropLocked()
 	if s.shake != nil {
 		s.shake.more.Signal()
+		close(s.shake.gone)
 	}
 }
 
@@ -244,13 +272,15 @@ func (s *secure) awaitLocked() {
 	if len(s.in) > 0 || s.c.state.Load() == stateClosed {
 		return
 	}
-	turn := s.c.shard.server.turn
-	<-turn
+	turns := &s.c.shard.server.turns
+	if s.shake.turn {
+		turns.give()
+	}
 	for len(s.in) == 0 && s.c.state.Load() != stateClosed {
 		s.shake.more.Wait()
 	}
 	s.c.mu.Unlock()
-	turn <- struct{}{}
+	s.shake.turn = turns.take(s.shake.gone)
 	s.c.mu.Lock()
 }
 
@@ -267,6 +297,9 @@ func (s *secure) Write(p []byte) (int, error) {
 		return s.plain.Write(p)
 	}
 	c := s.c
+	if s.reading {
+		s.answers++
+	}
 	if s.shake != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -285,6 +318,10 @@ func (s *secure) Write(p []byte) (int, error) {
 		}
 		s.out = records.Get()
 		s.out.B = s.out.B[:0]
+	}
+	if s.shake == nil && len(s.out.B) > maxHeld {
+		c.breakLocked()
+		return 0, net.ErrClosed
 	}
 	s.out.B = append(s.out.B, p[n:]...)
 	if c.bit&bitWriting == 0 {

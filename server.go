@@ -46,7 +46,7 @@ type Server struct {
 	perIP    perIP
 	memory   *memory
 	borrowed sync.WaitGroup // goroutines of loops: TLS handshakes, a garbage collection
-	turn     chan struct{}  // has room for as many handshakes as may compute at a time
+	turns    turns
 	lastID   atomic.Uint64
 
 	conns    atomic.Int64 // descriptors held for peers, those of net/http included
@@ -84,7 +84,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 		paths:   map[string]int{},
 		sys:     sys,
 		log:     cfg.Logger,
-		turn:    make(chan struct{}, runtime.GOMAXPROCS(0)),
+		turns:   turns{free: runtime.GOMAXPROCS(0)},
 		perIP:   perIP{max: cfg.MaxConnsPerIP},
 		stopped: make(chan struct{}),
 		empty:   make(chan struct{}),

@@ -176,14 +176,17 @@ func (sh *shard) pause(c *Conn) {
 }
 
 func (sh *shard) resumeAll() {
-	for i, c := range sh.paused {
-		sh.paused[i] = nil
+	paused := sh.paused
+	sh.paused = nil // who is paused again begins another list
+	for _, c := range paused {
 		c.quiet &^= bitPaused
 		if c.state.Load() < stateClosed {
 			c.watch()
 		}
+		if c.state.Load() == stateOpen && c.secure() != nil {
+			c.read() // what crypto/tls holds isn't reported
+		}
 	}
-	sh.paused = sh.paused[:0]
 }
 
 // sweep is where the keepalive of an endpoint has got to in its list. It visits

@@ -246,13 +246,16 @@ func (t *chore) Run() {
 	c.bit &^= bitPosted
 	state := c.state.Load()
 	broken := c.bit&bitBroken != 0
-	write := c.unsentLocked() && c.bit&bitWriting == 0
+	write := state < stateClosed && c.unsentLocked() && c.bit&bitWriting == 0
 	if write {
 		c.bit |= bitWriting
 	}
 	c.mu.Unlock()
 	switch {
 	case state == stateClosed:
+		return
+	case broken && state == stateHandshake:
+		c.giveUp(refusedGone)
 		return
 	case broken:
 		c.destroy(endReset)

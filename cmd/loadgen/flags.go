@@ -1,12 +1,14 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +41,8 @@ type options struct {
 	url       string
 	host      string
 	port      uint16
+	tlsCA     string
+	insecure  bool
 	processes int
 	json      string
 	html      string
@@ -59,7 +63,9 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	var mode, sources string
 	var showVersion bool
 	fs.IntVar(&p.Conns, "conns", 1000, "connections to open")
-	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint; in -mode echo the default ends in /echo")
+	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint, ws:// or wss://; in -mode echo the default ends in /echo")
+	fs.StringVar(&o.tlsCA, "tls-ca", "", "wss: PEM `file` with certificates to trust besides those that the system does")
+	fs.BoolVar(&o.insecure, "tls-insecure", false, "wss: don't check the server's certificate")
 	fs.StringVar(&mode, "mode", string(plan.Fanout), "fanout: publishers send, everyone on the topic receives; echo: each connection gets back what it sends; idle: connections are only held")
 	fs.Float64Var(&p.Rate, "rate", 1, "fanout: `messages` per second, all publishers together, sent on schedule")
 	fs.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to publish, or to hold the connections")
@@ -110,7 +116,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			return nil, fmt.Errorf("-source-ips: %w", err)
 		}
 	}
-	return o, o.parseURL()
+	if err := o.parseURL(); err != nil {
+		return nil, err
+	}
+	return o, o.trust()
 }
 
 // check holds every flag against its range.
@@ -189,14 +198,16 @@ func (o *options) parseURL() error {
 		return fmt.Errorf("-url %s: %w", o.url, err)
 	}
 	switch {
-	case u.Scheme == "wss":
-		return fmt.Errorf("-url %s: TLS is not supported, give the ws:// address behind it", o.url)
-	case u.Scheme != "ws":
-		return fmt.Errorf("-url %s: has to begin with ws://", o.url)
+	case u.Scheme != "ws" && u.Scheme != "wss":
+		return fmt.Errorf("-url %s: has to begin with ws:// or wss://", o.url)
 	case u.Hostname() == "":
 		return fmt.Errorf("-url %s: has no host", o.url)
 	}
 	o.host, o.port = u.Hostname(), 80
+	if u.Scheme == "wss" {
+		o.port = 443
+		o.plan.TLS = &plan.TLS{ServerName: o.host, Insecure: o.insecure}
+	}
 	if s := u.Port(); s != "" {
 		n, err := strconv.ParseUint(s, 10, 16)
 		if err != nil || n == 0 {
@@ -216,6 +227,28 @@ func (o *options) parseURL() error {
 	return nil
 }
 
+// trust reads whom to trust, so that all processes trust the same.
+func (o *options) trust() (err error) {
+	t := o.plan.TLS
+	switch {
+	case t == nil && o.tlsCA != "":
+		return errors.New("-tls-ca: only with a -url that begins with wss://")
+	case t == nil && o.insecure:
+		return errors.New("-tls-insecure: only with a -url that begins with wss://")
+	case o.tlsCA == "":
+		return nil
+	case o.insecure:
+		return errors.New("-tls-ca: not together with -tls-insecure, which takes any certificate")
+	}
+	if t.CA, err = os.ReadFile(o.tlsCA); err != nil {
+		return fmt.Errorf("-tls-ca: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(t.CA) {
+		return fmt.Errorf("-tls-ca %s: there is no PEM certificate in it", o.tlsCA)
+	}
+	return nil
+}
+
 func usage(fs *flag.FlagSet, w io.Writer) {
 	fmt.Fprintf(w, `loadgen opens WebSocket connections, publishes on schedule and reports what arrived, and when.
 
@@ -223,6 +256,7 @@ func usage(fs *flag.FlagSet, w io.Writer) {
   loadgen -conns 1000 -window 8           fan-out as fast as the server can, 8 messages in flight
   loadgen -conns 1000 -mode echo          request and reply
   loadgen -conns 100000 -mode idle        only hold connections
+  loadgen -url wss://example.com/ws       over TLS, a full handshake for each connection
 
 Every flag can also be set as environment variable %s_NAME.
 

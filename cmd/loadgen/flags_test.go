@@ -31,8 +31,13 @@ func TestFlagsOutOfRange(t *testing.T) {
 		{"-settle -1s", "-settle -1s: allowed are 0s to 24h0m0s"},
 		{"-timeout 25h", "-timeout 25h0m0s: allowed are 0s to 24h0m0s"},
 		{"-processes -1", "-processes -1: allowed are 0 to 1000"},
-		{"-url http://x/", "-url http://x/: has to begin with ws://"},
-		{"-url wss://x/", "-url wss://x/: TLS is not supported, give the ws:// address behind it"},
+		{"-url http://x/", "-url http://x/: has to begin with ws:// or wss://"},
+		{"-url wss:///ws", "-url wss:///ws: has no host"},
+		{"-tls-insecure", "-tls-insecure: only with a -url that begins with wss://"},
+		{"-tls-ca flags.go", "-tls-ca: only with a -url that begins with wss://"},
+		{"-url wss://x/ -tls-ca flags.go -tls-insecure", "-tls-ca: not together with -tls-insecure, which takes any certificate"},
+		{"-url wss://x/ -tls-ca /nowhere/ca.pem", "-tls-ca: open /nowhere/ca.pem: no such file or directory"},
+		{"-url wss://x/ -tls-ca flags.go", "-tls-ca flags.go: there is no PEM certificate in it"},
 		{"-url ws:///ws", "-url ws:///ws: has no host"},
 		{"-url ws://x:0/", "-url ws://x:0/: port 0: allowed are 1 to 65535"},
 		{"-url ws://x:99999/", "-url ws://x:99999/: port 99999: allowed are 1 to 65535"},
@@ -74,6 +79,13 @@ func TestDefaults(t *testing.T) {
 	o, err = parse(strings.Fields("-mode echo"), io.Discard)
 	if err != nil || o.url != "ws://127.0.0.1:8080/echo" || o.plan.Window != 1 {
 		t.Errorf("echo: %+v, %v", o, err)
+	}
+	if p.TLS != nil {
+		t.Errorf("encrypted by default: %+v", p.TLS)
+	}
+	o, err = parse(strings.Fields("-url wss://example.com/ws -tls-insecure"), io.Discard)
+	if err != nil || o.port != 443 || o.plan.Host != "example.com" || o.plan.TLS.ServerName != "example.com" || !o.plan.TLS.Insecure {
+		t.Errorf("wss: %+v, %v", o, err)
 	}
 	o, err = parse(strings.Fields("-url ws://[::1]/a?b=c"), io.Discard)
 	if err != nil || o.host != "::1" || o.port != 80 || o.plan.Host != "[::1]" || o.plan.Target != "/a?b=c" {

@@ -166,6 +166,9 @@ func (o *options) run(ctx context.Context, args []string, ui *ui) (*report.Repor
 	if err != nil {
 		return nil, err
 	}
+	if o.insecure {
+		warnings = append(warnings, "the server's certificate was not checked (-tls-insecure)")
+	}
 	if err := knock(ctx, addr); err != nil {
 		return nil, err
 	}

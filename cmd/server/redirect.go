@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,6 +32,7 @@ func serveRedirect(ln net.Listener, port string, o *options, log *slog.Logger) (
 		MaxConns:         maxRedirects,
 		MaxHandshakes:    maxRedirects / 2, // who says nothing doesn't keep others out
 		HandshakeTimeout: o.handshake,
+		MemoryLimit:      math.MaxInt64, // the server itself looks after that
 		Loops:            1,
 		Workers:          1,
 		Logger:           log,

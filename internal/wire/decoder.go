@@ -78,6 +78,14 @@ func (d *Decoder) Reset() {
 	*d = Decoder{}
 }
 
+// Held returns the size in bytes of the buffer for a message that hasn't come whole.
+func (d *Decoder) Held() int {
+	if d.msg == nil {
+		return 0
+	}
+	return cap(d.msg.B)
+}
+
 // Empty returns how many fragments without payload have come since it was last
 // asked. They cost a peer next to nothing.
 func (d *Decoder) Empty() int {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newPlan is ten messages to conns subscribers of the server at url.
 func newPlan(t *testing.T, url string, conns int) *plan.Plan {
 	t.Helper()
-	host := strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/ws")
+	host := strings.TrimSuffix(url[strings.Index(url, "://")+3:], "/ws")
 	return &plan.Plan{
 		Run: 99, Mode: plan.Fanout, Addr: netip.MustParseAddrPort(host), Host: host, Target: "/ws",
 		Conns: conns, Publishers: 1, Topics: 1, Rate: 100, Size: 100,

@@ -72,6 +72,9 @@ func (c *conn) try() {
 	}
 	c.fd = int32(fd)
 	c.st = connecting
+	if l.secure != nil {
+		l.secure.open(fd, c.event)
+	}
 	l.loop.SetTimer(&c.dial.timer, l.patience, c.timeout)
 	switch sent, err := c.request(); {
 	case err != nil:

@@ -43,6 +43,12 @@ func New(p *plan.Plan, share plan.Share) (*Fleet, error) {
 	// The loops make raw system calls that keep their processor from the
 	// scheduler; the pacer needs one of its own to wake up on time.
 	runtime.GOMAXPROCS(share.Loops + 1)
+	var enc *encryption
+	if p.TLS != nil {
+		if enc, err = newEncryption(p.TLS, share.Loops); err != nil {
+			return nil, err
+		}
+	}
 	f := &Fleet{plan: p, share: share, clk: clk}
 	for i := range share.Loops {
 		l, err := newLane(p, share, i, clk)
@@ -51,6 +57,10 @@ func New(p *plan.Plan, share plan.Share) (*Fleet, error) {
 				l.loop.Close()
 			}
 			return nil, err
+		}
+		if enc != nil {
+			l.secure = newSecure(enc, l.loop)
+			l.sys = l.secure
 		}
 		f.lanes = append(f.lanes, l)
 	}

@@ -29,6 +29,7 @@ type lane struct {
 	clk    clock.Clock
 	loop   *poller.Loop
 	sys    poller.Sys
+	secure *secure // is sys, where connections are encrypted; nil otherwise
 	codec  *payload.Codec
 	rules  wire.Rules
 	greet  wire.ClientHandshake
@@ -271,6 +272,9 @@ func (l *lane) closeAll() {
 			l.sys.Close(int(c.fd))
 			c.fd = -1
 		}
+	}
+	if l.secure != nil {
+		l.secure.shaking.Wait()
 	}
 }
 

@@ -33,6 +33,7 @@ type Plan struct {
 	Addr   netip.AddrPort `json:"addr"`
 	Host   string         `json:"host"`   // Host header
 	Target string         `json:"target"` // path and query, without the topic
+	TLS    *TLS           `json:"tls"`    // nil: not encrypted
 
 	Conns      int     `json:"conns"`
 	Ramp       float64 `json:"ramp"` // connections per second in total; 0: as fast as it goes
@@ -46,6 +47,13 @@ type Plan struct {
 	Duration time.Duration `json:"duration"`
 	Settle   time.Duration `json:"settle"`
 	Timeout  time.Duration `json:"timeout"`
+}
+
+// TLS is how connections are encrypted.
+type TLS struct {
+	ServerName string `json:"server_name"` // whose certificate it has to be
+	CA         []byte `json:"ca"`          // PEM: whom to trust besides those that the system does
+	Insecure   bool   `json:"insecure"`    // any certificate will do
 }
 
 // Share is the part of a Plan's connections that one process holds: those

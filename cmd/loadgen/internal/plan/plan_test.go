@@ -160,6 +160,7 @@ func TestLoopbackSources(t *testing.T) {
 func TestTravels(t *testing.T) {
 	want := Plan{
 		Run: 1 << 63, Mode: Echo, Addr: netip.MustParseAddrPort("127.0.0.1:80"), Host: "h", Target: "/t",
+		TLS:   &TLS{ServerName: "h", CA: []byte("-----BEGIN"), Insecure: true},
 		Conns: 5, Ramp: 1.5, Sources: LoopbackSources(300), Publishers: 2, Topics: 3, Rate: 0.1, Window: 4,
 		Size: 128, Duration: time.Second, Settle: 1, Timeout: 2,
 	}

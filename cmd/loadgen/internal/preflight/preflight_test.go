@@ -65,6 +65,8 @@ func TestCheck(t *testing.T) {
 			`ports: 30000 connections to 127.0.0.1:8080 from 1 source address(es) with 28232 ports each are at most 28232: sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more addresses with -source-ips (2 would do)`},
 		{"memory", 100_000, plan.LoopbackSources(100_000), func(h *Host) { h.MemAvailable = 500 << 20 }, "",
 			"memory: 100000 connections take about 702 MB (both ends and the kernel), available are 500 MB: free some, or try -conns 70487"},
+		{"memory for encryption", 100_000, plan.LoopbackSources(100_000), func(h *Host) { h.MemAvailable = 2 << 30 }, "",
+			"memory: 100000 connections take about 3372 MB (both ends and the kernel), available are 2048 MB: free some, or try -conns 60531"},
 		{"memory of one end", 100_000, plan.LoopbackSources(100_000), func(h *Host) { h.MemAvailable = 500 << 20; h.Loopback = false }, "", ""},
 		{"open files", 100_000, plan.LoopbackSources(100_000), func(h *Host) { h.FilesMax = 150_000 }, "",
 			"open files: 100000 connections take 200000, the machine has room for 149000 more: sysctl -w fs.file-max=221000"},
@@ -78,7 +80,11 @@ func TestCheck(t *testing.T) {
 			if tt.edit != nil {
 				tt.edit(&h)
 			}
-			warnings, err := h.Check(&plan.Plan{Conns: tt.conns, Sources: tt.from}, 1)
+			p := &plan.Plan{Conns: tt.conns, Sources: tt.from}
+			if strings.Contains(tt.name, "encryption") {
+				p.TLS = &plan.TLS{}
+			}
+			warnings, err := h.Check(p, 1)
 			if got := strings.Join(warnings, "\n"); (got == "") != (tt.warn == "") || !strings.Contains(got, tt.warn) {
 				t.Errorf("warnings %q, want %q", got, tt.warn)
 			}

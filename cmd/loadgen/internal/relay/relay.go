@@ -30,6 +30,8 @@ type Relay struct {
 	// HangUp, if set, is asked for each TCP connection, counted from 0, whether
 	// to close it without a word.
 	HangUp func(n int) bool
+	// Wrap, if set, is asked for what to use instead of each TCP connection.
+	Wrap func(c net.Conn) net.Conn
 	// Closed, if set, is told of each close frame.
 	Closed func()
 	// Pong, if set, is told of each pong.
@@ -86,7 +88,11 @@ func (r *Relay) accept() {
 			continue
 		}
 		r.wg.Go(func() {
-			if r.serve(c) != nil { // the client has gone, or was refused
+			wrapped := c
+			if r.Wrap != nil {
+				wrapped = r.Wrap(c)
+			}
+			if r.serve(wrapped) != nil { // the client has gone, or was refused
 				c.Close()
 			}
 		})
@@ -96,6 +102,7 @@ func (r *Relay) accept() {
 func (r *Relay) serve(c net.Conn) error {
 	var topic string
 	var number int
+	var answering bool // mu is held
 	up := ws.Upgrader{OnRequest: func(uri []byte) error {
 		u, err := url.ParseRequestURI(string(uri))
 		if err != nil {
@@ -110,11 +117,18 @@ func (r *Relay) serve(c net.Conn) error {
 			return r.Refuse(number)
 		}
 		return nil
+	}, OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
+		// Who has the answer has subscribed: nothing is published in between.
+		r.mu.Lock()
+		answering = true
+		return nil, nil
 	}}
 	if _, err := up.Upgrade(c); err != nil {
+		if answering {
+			r.mu.Unlock()
+		}
 		return err
 	}
-	r.mu.Lock()
 	r.topics[topic] = append(r.topics[topic], c)
 	if r.Opened != nil {
 		r.Opened(number, c)

@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+
+	"hubbub"
+)
+
+// Certificate makes a certificate for 127.0.0.1 that is valid for so long, or
+// has been invalid for so long if that is negative. The PEM form is what to trust.
+func Certificate(t testing.TB, valid time.Duration) (cert tls.Certificate, pemCA []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "loadgen test"},
+		NotAfter:     time.Now().Add(valid),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:         true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// Hubbub serves /ws and /echo as the real server does, over TLS, on a free port
+// of 127.0.0.1 until the test ends. It returns the URL without the path.
+func Hubbub(t testing.TB, cfg *tls.Config) string {
+	t.Helper()
+	publish := func(typ hubbub.MessageType) func(*hubbub.Conn, []byte) {
+		return func(c *hubbub.Conn, p []byte) { c.Publish(c.Session().(string), typ, p) }
+	}
+	echo := func(typ hubbub.MessageType) func(*hubbub.Conn, []byte) {
+		return func(c *hubbub.Conn, p []byte) { c.Send(typ, p) }
+	}
+	srv, err := hubbub.New(hubbub.Config{
+		MaxMessage: 2 << 20,
+		MaxBacklog: 64 << 20,
+		Logger:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Endpoints: map[string]hubbub.Endpoint{
+			"/ws": {
+				OnOpen: func(c *hubbub.Conn, r *hubbub.Request) error {
+					c.SetSession(r.Param("topic"))
+					c.Subscribe(r.Param("topic"))
+					return nil
+				},
+				OnText: publish(hubbub.Text), OnBinary: publish(hubbub.Binary),
+			},
+			"/echo": {OnText: echo(hubbub.Text), OnBinary: echo(hubbub.Binary)},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	done := make(chan error, 1)
+	go func() { done <- srv.ServeTLS(ln, cfg) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-done; !errors.Is(err, hubbub.ErrServerClosed) {
+			t.Errorf("ServeTLS: %v", err)
+		}
+	})
+	return "wss://" + addr
+}

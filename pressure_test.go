@@ -1,0 +1,122 @@
+package hubbub
+
+import (
+	"bytes"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// Those who don't read can't keep everybody else from being read: they are ended
+// until that is over. Live memory is half of the limit here, and what the backlogs
+// hold.
+func TestChokingEnds(t *testing.T) {
+	const limit = 64 << 20
+	s, addr := start(t, Config{Endpoints: relayEndpoints(), MemoryLimit: limit, MaxBacklog: limit})
+	s.onShards(func(sh *shard) {
+		if sh == s.shards[0] {
+			s.memory.inUse = func() float64 { return 0.5*limit + float64(s.stats.backlog.Load()) }
+		}
+	})
+	waitFor(t, "it to be asked", func() bool { return !s.short.Load() })
+	const n = 12
+	var readers []*client
+	for range n {
+		readers = append(readers, dial(t, addr, "/ws"))
+	}
+	other := dial(t, addr, "/echo")
+	waitFor(t, "all to be subscribed", func() bool { return s.hub.Subscribers("lobby") == n })
+	big := bytes.Repeat([]byte{1}, 60_000)
+	waitFor(t, "memory to be short", func() bool {
+		for range 10 {
+			s.Publish("lobby", Binary, big)
+		}
+		return s.short.Load()
+	})
+	other.send(ws.OpText, "still there?")
+	other.expect(ws.OpText, "still there?")
+	for _, c := range readers {
+		c.conn.Close()
+	}
+	waitFor(t, "those who were ended to be counted", func() bool { return s.ended(endMemory) > 0 })
+}
+
+// Messages that don't come whole are memory too.
+func TestPartialMessagesAreShed(t *testing.T) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s, addr := start(t, Config{Endpoints: relayEndpoints(), MemoryLimit: int64(m.HeapAlloc) + 16<<20})
+	part := append([]byte{0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0}, make([]byte, 65_000)...) // of 65,535 bytes
+	var clients []*client
+	for range 500 { // which makes twice the limit
+		clients = append(clients, dial(t, addr, "/echo"))
+	}
+	for _, c := range clients {
+		c.conn.Write(part)
+	}
+	waitFor(t, "those who hold most to be ended", func() bool {
+		var ended atomic.Int64
+		s.onShards(func(sh *shard) {
+			for _, c := range sh.lists[s.paths["/echo"]] {
+				if c.state.Load() > stateOpen {
+					ended.Add(1)
+				}
+			}
+		})
+		return ended.Load() > 0
+	})
+	waitFor(t, "memory to suffice", func() bool { return !s.short.Load() })
+	c := dial(t, addr, "/echo")
+	c.send(ws.OpText, "in")
+	c.expect(ws.OpText, "in")
+	for _, c := range clients {
+		c.conn.Close()
+	}
+	waitFor(t, "those who held most to be counted", func() bool { return s.ended(endMemory) > 0 })
+}
+
+// Who came last has the next turn, and who has gone has none.
+func TestTurns(t *testing.T) {
+	u := turns{free: 1}
+	if !u.take(nil) {
+		t.Fatal("there is a turn to be had")
+	}
+	waiting := func() int {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		return len(u.waiting)
+	}
+	got := make(chan int)
+	gone := make(chan struct{})
+	for i := range 3 {
+		end := make(chan struct{})
+		if i == 1 {
+			end = gone
+		}
+		go func() {
+			if u.take(end) {
+				got <- i
+			} else {
+				got <- -i
+			}
+		}()
+		waitFor(t, "it to wait", func() bool { return waiting() == i+1 })
+	}
+	close(gone)
+	if i := <-got; i != -1 {
+		t.Fatalf("%d had a turn, want number 1 to give up", i)
+	}
+	for _, want := range []int{2, 0} {
+		u.give()
+		if i := <-got; i != want {
+			t.Fatalf("%d had its turn, want %d", i, want)
+		}
+	}
+	u.give()
+	if u.free != 1 || waiting() != 0 {
+		t.Errorf("%d turns are free and %d wait", u.free, waiting())
+	}
+}
