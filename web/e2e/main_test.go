@@ -55,6 +55,7 @@ func run(m *testing.M) (code int, err error) {
 		chromedp.Headless,
 		chromedp.NoSandbox, // as root, Chromium doesn't start with it
 		chromedp.NoFirstRun,
+		chromedp.Flag("ignore-certificate-errors", true), // tests make their own
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true),

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -15,14 +16,15 @@ import (
 type server struct {
 	t           *testing.T
 	addr, admin string
+	args        []string // besides
 	cmd         *exec.Cmd
 	exited      chan error // nil while there is no process
 }
 
 // serve starts a server that ends with the test.
-func serve(t *testing.T) *server {
+func serve(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, addr: freeAddr(t), admin: freeAddr(t)}
+	s := &server{t: t, addr: freeAddr(t), admin: freeAddr(t), args: args}
 	t.Cleanup(s.stop)
 	s.start()
 	return s
@@ -32,6 +34,7 @@ func serve(t *testing.T) *server {
 func (s *server) start() {
 	s.t.Helper()
 	s.cmd = exec.Command(binary, "-addr", s.addr, "-admin", s.admin, "-max-conns", "1000")
+	s.cmd.Args = append(s.cmd.Args, s.args...)
 	s.cmd.Stdout = s.t.Output()
 	s.cmd.Stderr = s.t.Output()
 	if err := s.cmd.Start(); err != nil {
@@ -94,7 +97,12 @@ func (s *server) stop() {
 	s.exited = nil
 }
 
-func (s *server) url() string { return "http://" + s.addr + "/" }
+func (s *server) url() string {
+	if slices.Contains(s.args, "-tls-cert") {
+		return "https://" + s.addr + "/"
+	}
+	return "http://" + s.addr + "/"
+}
 
 func (s *server) socketURL() string { return "ws://" + s.addr + "/ws?topic=lobby" }
 
