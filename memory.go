@@ -23,6 +23,7 @@ const (
 	highMemory = 0.85
 	lowMemory  = 0.75
 	chokeShare = 0.1
+	shedShare  = 0.01 // of the limit that a loop's connections have to hold for any of them to be ended
 	memoryTick = 100 * time.Millisecond
 	calmTicks  = 10 // of which one is looked at closely when there is no hurry
 )
@@ -80,13 +81,11 @@ func (s *Server) watchMemory() {
 	m.ticks++
 	switch due := choked || m.ticks%calmTicks == 0; {
 	case !due || s.stopping.Load() || m.collecting.Load():
-	case used > highMemory || choked: // else those who don't read could keep everybody from being read
+	case s.short.Load(): // down to lowMemory: else those who hold it could keep newcomers out, and others from being read
 		share := max(1.0/8, 1-lowMemory/used)
 		for _, sh := range s.shards {
 			sh.loop.Post(poller.Func(func() { sh.shed(share) }))
 		}
-		s.collect()
-	case s.short.Load():
 		s.collect()
 	}
 	if was := s.choked.Swap(choked); was && !choked {
@@ -130,6 +129,9 @@ func (sh *shard) shed(share float64) {
 				total += size
 			}
 		}
+	}
+	if float64(total) < shedShare*sh.server.memory.limit {
+		return
 	}
 	slices.SortFunc(all, func(a, b held) int { return cmp.Compare(b.size, a.size) })
 	for shed := 0; len(all) > 0 && shed <= int(share*float64(total)); all = all[1:] {
