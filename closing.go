@@ -174,6 +174,15 @@ func (c *Conn) onDead() {
 	}
 }
 
+// breakOff ends a connection whose socket is broken.
+func (c *Conn) breakOff() {
+	if c.state.Load() == stateHandshake {
+		c.giveUp(refusedGone)
+		return
+	}
+	c.destroy(endReset)
+}
+
 // destroy gives everything back. Only the loop may call it. why is the reason
 // if nothing has been said about it before.
 func (c *Conn) destroy(why ending) {

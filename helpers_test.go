@@ -108,9 +108,15 @@ func dial(t *testing.T, addr, path string) *client {
 
 func tryDial(t *testing.T, addr, path string, header ws.HandshakeHeader) (*client, error) {
 	t.Helper()
+	return tryDialWith(t, ws.Dialer{Header: header}, "ws://"+addr+path)
+}
+
+// tryDialWith is tryDial with a Dialer of one's own.
+func tryDialWith(t *testing.T, d ws.Dialer, url string) (*client, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, br, _, err := ws.Dialer{Header: header}.Dial(ctx, "ws://"+addr+path)
+	conn, br, _, err := d.Dial(ctx, url)
 	if err != nil {
 		return nil, err
 	}

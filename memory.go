@@ -15,8 +15,8 @@ import (
 )
 
 // Memory that runs short is noticed before it is gone: live memory above
-// highMemory of the limit means that newcomers are sent away and the biggest
-// backlogs ended, until it is below lowMemory. Where backlogs hold a part of the
+// highMemory of the limit means that newcomers are sent away and those
+// ended who hold most, until it is below lowMemory. Where backlogs hold a part of the
 // limit that matters, nothing is read in the meantime: what came in would only make
 // them grow, and nobody loses anything by waiting.
 const (
@@ -79,9 +79,10 @@ func (s *Server) watchMemory() {
 	// What was shed is free after a collection, and until then not known to be.
 	// Where backlogs aren't what it is about, there is no hurry.
 	m.ticks++
-	switch due := choked || m.ticks%calmTicks == 0; {
-	case !due || s.stopping.Load() || m.collecting.Load():
-	case s.short.Load(): // down to lowMemory: else those who hold it could keep newcomers out, and others from being read
+	due := choked || m.ticks%calmTicks == 0
+	// Down to lowMemory: else those who hold it could keep newcomers out, and
+	// others from being read.
+	if s.short.Load() && due && !m.collecting.Load() && !s.stopping.Load() {
 		share := max(1.0/8, 1-lowMemory/used)
 		for _, sh := range s.shards {
 			sh.loop.Post(poller.Func(func() { sh.shed(share) }))

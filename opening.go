@@ -103,7 +103,7 @@ func (c *Conn) readHandshake() {
 	sh := c.shard
 	p := sh.loop.Scratch()
 	if s := c.secure(); c.phase.proxied || s != nil && s.waiting() {
-		if !c.phase.proxied {
+		if s != nil {
 			p = p[:max(1, maxHello-s.shake.fed)]
 		}
 		n, err := sh.loop.Sys().Read(int(c.fd), p)

@@ -33,27 +33,6 @@ func over(c net.Conn) ws.Dialer {
 	return ws.Dialer{NetDial: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
 }
 
-// tryDialWith is tryDial with a Dialer of one's own.
-func tryDialWith(t *testing.T, d ws.Dialer, url string) (*client, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	conn, br, _, err := d.Dial(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	conn.SetDeadline(time.Now().Add(patience))
-	t.Cleanup(func() { conn.Close() })
-	c := &client{t: t, conn: conn, rw: conn}
-	if br != nil {
-		c.rw = struct {
-			io.Reader
-			io.Writer
-		}{br, conn}
-	}
-	return c, nil
-}
-
 // counted returns how many connections are counted for all addresses together.
 func (p *perIP) counted() (n int) {
 	p.mu.Lock()

@@ -68,10 +68,11 @@ func (c *Conn) readProxyHeader(p []byte) {
 	}
 	head := c.phase.head
 	c.phase.head = nil
-	if rest := p[size:]; len(rest) == 0 {
-	} else if s := c.secure(); s != nil {
+	switch rest, s := p[size:], c.secure(); {
+	case len(rest) == 0:
+	case s != nil:
 		s.feed(rest)
-	} else {
+	default:
 		c.readHead(rest)
 	}
 	putHead(head)

@@ -36,10 +36,7 @@ func (c *Conn) ready(ev poller.Events) {
 		return
 	}
 	if ev&poller.Broken != 0 && c.quiet&bitPaused != 0 && state < stateClosed {
-		if state == stateHandshake {
-			c.shard.stats.refused[refusedGone].Add(1)
-		}
-		c.destroy(endReset) // it would be reported again and again
+		c.breakOff() // it would be reported again and again
 		return
 	}
 	switch state {

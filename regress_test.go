@@ -27,7 +27,7 @@ func TestKeepaliveAfterAStall(t *testing.T) {
 		OnText:    func(c *Conn, text []byte) { c.Send(Text, text) },
 	}}})
 	c := dial(t, addr, "/")
-	stall := func() { time.Sleep(3 * minKeepalive) } // the thing itself, not a wait for something
+	stall := func() { time.Sleep(3 * minKeepalive) } // a handler that holds the loop up for so long is what is tested; nothing is waited for
 	s.onShards(func(*shard) { stall() })
 	f, err := ws.ReadFrame(c.rw)
 	if err != nil || f.Header.OpCode != ws.OpPing {

@@ -2,16 +2,10 @@ package hubbub
 
 import (
 	"bytes"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"runtime"
@@ -22,33 +16,16 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"hubbub/internal/testcert"
 )
 
 // identity makes a certificate for 127.0.0.1 and what it takes to trust it.
 var identity = sync.OnceValues(func() (*tls.Config, *tls.Config) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "hubbub test"},
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:         true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
+	cert, ca := testcert.Loopback(time.Hour)
 	trust := x509.NewCertPool()
-	trust.AddCert(cert)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{RootCAs: trust, ServerName: "127.0.0.1"}
+	trust.AppendCertsFromPEM(ca)
+	return &tls.Config{Certificates: []tls.Certificate{cert}}, &tls.Config{RootCAs: trust, ServerName: "127.0.0.1"}
 })
 
 // startTLS is start with a second address that is encrypted.
@@ -69,20 +46,9 @@ func dialTLS(t *testing.T, addr, path string, version uint16) *client {
 	_, trust := identity()
 	trust = trust.Clone()
 	trust.MinVersion, trust.MaxVersion = version, version
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	conn, br, _, err := ws.Dialer{TLSConfig: trust}.Dial(ctx, "wss://"+addr+path)
+	c, err := tryDialWith(t, ws.Dialer{TLSConfig: trust}, "wss://"+addr+path)
 	if err != nil {
 		t.Fatal(err)
-	}
-	conn.SetDeadline(time.Now().Add(patience))
-	t.Cleanup(func() { conn.Close() })
-	c := &client{t: t, conn: conn, rw: conn}
-	if br != nil {
-		c.rw = struct {
-			io.Reader
-			io.Writer
-		}{br, conn}
 	}
 	return c
 }

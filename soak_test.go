@@ -141,6 +141,7 @@ func (k *soak) member(ctx context.Context, rng *rand.Rand) {
 			if c.send(message(topic, sender, n, own.IntN(3000))) != nil {
 				return
 			}
+			// How fast it talks, which is part of the load; nothing is waited for.
 			time.Sleep(time.Duration(own.IntN(20)) * time.Millisecond)
 		}
 	})
@@ -205,7 +206,7 @@ func (k *soak) slow(ctx context.Context, rng *rand.Rand) {
 		if _, err := c.conn.Read(buf); err != nil {
 			return
 		}
-		time.Sleep(time.Duration(rng.IntN(50)) * time.Millisecond)
+		time.Sleep(time.Duration(rng.IntN(50)) * time.Millisecond) // this is what makes it slow; nothing is waited for
 	}
 }
 

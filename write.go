@@ -254,11 +254,8 @@ func (t *chore) Run() {
 	switch {
 	case state == stateClosed:
 		return
-	case broken && state == stateHandshake:
-		c.giveUp(refusedGone)
-		return
 	case broken:
-		c.destroy(endReset)
+		c.breakOff()
 		return
 	case state == stateClosing:
 		c.closeSoon()

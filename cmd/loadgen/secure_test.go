@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"hubbub/cmd/loadgen/internal/relay"
+	"hubbub/internal/testcert"
 )
 
 // startSecure starts the real server with TLS of one version, 0 for any. It
 // returns its URL without the path, and the file that says whom to trust.
 func startSecure(t *testing.T, version uint16) (url, ca string) {
 	t.Helper()
-	cert, pem := relay.Certificate(t, time.Hour)
+	cert, pem := testcert.Loopback(time.Hour)
 	ca = filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem, 0o600); err != nil {
 		t.Fatal(err)

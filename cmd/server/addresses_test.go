@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,12 +22,7 @@ func TestAddresses(t *testing.T) {
 				t.Fatalf("it serves at %s, want two ports and unix:%s", p.addr, path)
 			}
 			members := expectAllTogether(t, sites)
-			p.signal(syscall.SIGTERM)
-			for _, c := range members {
-				c.expectClose(ws.StatusGoingAway)
-				c.answerClose(ws.StatusGoingAway)
-			}
-			p.expectGone()
+			p.endWith(members)
 			expectMissing(t, path)
 		})
 	}

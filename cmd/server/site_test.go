@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -176,4 +177,15 @@ func socketPath(t *testing.T) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return filepath.Join(dir, "socket")
+}
+
+// endWith asks the server to end, and wants it to part from everybody in order.
+func (p *process) endWith(members []*client) {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	for _, c := range members {
+		c.expectClose(ws.StatusGoingAway)
+		c.answerClose(ws.StatusGoingAway)
+	}
+	p.expectGone()
 }

@@ -7,10 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-
-	"github.com/gobwas/ws"
 )
 
 // TestTLS: the ports are encrypted, the Unix socket isn't, and all are one
@@ -32,12 +29,7 @@ func TestTLS(t *testing.T) {
 			if refused != 2 {
 				t.Errorf("%v handshakes refused for TLS, want 2", refused)
 			}
-			p.signal(syscall.SIGTERM)
-			for _, c := range members {
-				c.expectClose(ws.StatusGoingAway)
-				c.answerClose(ws.StatusGoingAway)
-			}
-			p.expectGone()
+			p.endWith(members)
 			expectMissing(t, path)
 		})
 	}

@@ -184,7 +184,7 @@ func (d *Decoder) check(r *Rules) error {
 		}
 		limit := r.MaxMessage
 		if d.deflated && d.op != 0 || d.op == 0 && d.h.Rsv != 0 {
-			limit += inflatedSlack(limit)
+			limit += deflatedSlack(limit)
 		}
 		if d.h.Length > int64(limit-have) {
 			return errTooBig

@@ -197,9 +197,9 @@ func (s *flateSource) ReadByte() (c byte, err error) {
 	return c, err
 }
 
-// inflatedSlack is how much larger than MaxMessage a compressed message may be:
-// what can't be compressed grows a little.
-func inflatedSlack(limit int) int { return limit/8 + 64 }
+// deflatedSlack is how much larger than MaxMessage a message may be while it is
+// compressed: what can't be compressed grows a little.
+func deflatedSlack(limit int) int { return limit/8 + 64 }
 
 // inflate appends the message that p was compressed from to dst (RFC 7692
 // section 7.2.2). It takes memory in proportion to what comes out, and no more

@@ -197,31 +197,7 @@ func TestPartialWrites(t *testing.T) {
 			t.Error("the socket took all: this test shows nothing")
 		}
 	}))
-	var dec wire.Decoder
-	rules := wire.Rules{MaxMessage: 1 << 20}
-	codec := payload.NewCodec(l.plan.Run)
-	buf := make([]byte, 10_000)
-	for next := uint32(0); next < messages; {
-		n, err := unix.Read(peer, buf)
-		if err != nil || n == 0 {
-			t.Fatalf("after %d messages: read %d, %v", next, n, err)
-		}
-		for p := buf[:n]; len(p) > 0; {
-			m, used, err := dec.Next(p, &rules)
-			if err != nil {
-				t.Fatalf("after %d messages: %v", next, err)
-			}
-			p = p[used:]
-			if m.Op == 0 {
-				continue
-			}
-			h, err := codec.Parse(m.Payload)
-			if err != nil || h.Seq != next {
-				t.Fatalf("message %d, %v; want %d", h.Seq, err, next)
-			}
-			next++
-		}
-	}
+	expectInOrder(t, l, messages, func(p []byte) (int, error) { return unix.Read(peer, p) })
 	left := make(chan int)
 	l.loop.Post(task(func() {
 		left <- l.unsent() + len(l.rest)
@@ -317,5 +293,35 @@ func BenchmarkReceive(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		l.conns[i%len(l.conns)].receive(append(buf[:0], frame...))
+	}
+}
+
+// expectInOrder reads so many messages of a lane, as the server would get them.
+func expectInOrder(t *testing.T, l *lane, messages uint32, read func([]byte) (int, error)) {
+	t.Helper()
+	var dec wire.Decoder
+	rules := wire.Rules{MaxMessage: 1 << 20}
+	codec := payload.NewCodec(l.plan.Run)
+	buf := make([]byte, 10_000)
+	for next := uint32(0); next < messages; {
+		n, err := read(buf)
+		if err != nil || n == 0 {
+			t.Fatalf("after %d messages: read %d, %v", next, n, err)
+		}
+		for p := buf[:n]; len(p) > 0; {
+			m, used, err := dec.Next(p, &rules)
+			if err != nil {
+				t.Fatalf("after %d messages: %v", next, err)
+			}
+			p = p[used:]
+			if m.Op == 0 {
+				continue
+			}
+			h, err := codec.Parse(m.Payload)
+			if err != nil || h.Seq != next {
+				t.Fatalf("message %d, %v; want %d", h.Seq, err, next)
+			}
+			next++
+		}
 	}
 }

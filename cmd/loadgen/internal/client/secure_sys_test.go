@@ -12,10 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hubbub/cmd/loadgen/internal/payload"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/internal/poller"
-	"hubbub/internal/wire"
 )
 
 // far is the server's end of a connection. What it writes can be kept.
@@ -272,10 +270,6 @@ func TestSecurePartialWrites(t *testing.T) {
 			l.start = 1
 			l.release(messages)
 		})
-		codec := payload.NewCodec(l.plan.Run)
-		rules := wire.Rules{MaxMessage: 1 << 20}
-		var dec wire.Decoder
-		buf := make([]byte, 10_000)
 		stuck := make(chan int, 1)
 		go func() {
 			n := 0
@@ -290,27 +284,7 @@ func TestSecurePartialWrites(t *testing.T) {
 			}
 			stuck <- n
 		}()
-		for next := uint32(0); next < messages; {
-			n, err := server.Read(buf)
-			if err != nil || n == 0 {
-				t.Fatalf("after %d messages: read %d, %v", next, n, err)
-			}
-			for p := buf[:n]; len(p) > 0; {
-				m, used, err := dec.Next(p, &rules)
-				if err != nil {
-					t.Fatalf("after %d messages: %v", next, err)
-				}
-				p = p[used:]
-				if m.Op == 0 {
-					continue
-				}
-				h, err := codec.Parse(m.Payload)
-				if err != nil || h.Seq != next {
-					t.Fatalf("message %d, %v; want %d", h.Seq, err, next)
-				}
-				next++
-			}
-		}
+		expectInOrder(t, l, messages, server.Read)
 		if n := <-stuck; n == 0 {
 			t.Error("the socket took all: this test shows nothing")
 		}
