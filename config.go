@@ -117,7 +117,10 @@ type Config struct {
 	Loops int
 
 	// Workers is the number of goroutines that write broadcasts. Default: one
-	// per processor that Go may use.
+	// per processor that Go may use. A program that does little else should have
+	// runtime.GOMAXPROCS at Loops and Workers together: an idle loop waits in a
+	// system call, and keeps the processor that Go has lent it for a while.
+	// As many TLS handshakes are computed at a time.
 	Workers int
 
 	// Bus joins this server with others, so that what is published in one

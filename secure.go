@@ -23,7 +23,7 @@ import (
 // Only the handshake can't be interrupted: it borrows a goroutine, which waits
 // for what the loop reads. There are no more of them than handshakes in progress
 // (Config.MaxHandshakes), and no more of them compute at a time than there are
-// processors (turns.go).
+// broadcast workers (Config.Workers, turns.go).
 
 // secure is the TLS layer of a connection, and the net.Conn that crypto/tls
 // sees.

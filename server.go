@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -84,7 +83,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 		paths:   map[string]int{},
 		sys:     sys,
 		log:     cfg.Logger,
-		turns:   turns{free: runtime.GOMAXPROCS(0)},
+		turns:   turns{free: cfg.Workers},
 		perIP:   perIP{max: cfg.MaxConnsPerIP},
 		stopped: make(chan struct{}),
 		empty:   make(chan struct{}),

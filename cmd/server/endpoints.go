@@ -65,11 +65,7 @@ func echo(o *options) hubbub.Endpoint {
 }
 
 // newServer makes the server of one process; bus may be nil.
-func newServer(o *options, maxConns, maxHandshakes, loops int, bus hubbub.Bus, log *slog.Logger) (*hubbub.Server, error) {
-	workers := o.broadcastWorkers
-	if workers == 0 {
-		workers = loops
-	}
+func newServer(o *options, maxConns, maxHandshakes int, bus hubbub.Bus, log *slog.Logger) (*hubbub.Server, error) {
 	proxies, err := o.proxies()
 	if err != nil {
 		return nil, err
@@ -98,8 +94,8 @@ func newServer(o *options, maxConns, maxHandshakes, loops int, bus hubbub.Bus, l
 		MaxMessage:       o.maxMessage,
 		MaxBacklog:       o.maxBacklog,
 		HandshakeTimeout: o.handshake,
-		Loops:            loops,
-		Workers:          workers,
+		Loops:            o.loops,
+		Workers:          o.broadcastWorkers,
 		Bus:              bus,
 		Logger:           log,
 	})

@@ -20,7 +20,7 @@ import (
 // serveHere serves in this process, with the options that args set.
 func serveHere(t *testing.T, bus hubbub.Bus, args ...string) (addr string) {
 	t.Helper()
-	srv, err := newServer(mustParse(t, args...), 100, 100, 1, bus, slog.New(slog.DiscardHandler))
+	srv, err := newServer(mustParse(t, args...), 100, 100, bus, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestSubscribersPage(t *testing.T) {
 }
 
 func TestHealthOfOneProcess(t *testing.T) {
-	srv, err := newServer(mustParse(t), 100, 100, 1, nil, slog.New(slog.DiscardHandler))
+	srv, err := newServer(mustParse(t), 100, 100, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

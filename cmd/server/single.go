@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +40,7 @@ func dialBus(url, prefix, name string, nodes int, log *slog.Logger) (*bus.NATS, 
 // runSingle serves in this process alone.
 func runSingle(o *options, log *slog.Logger) error {
 	limitMemory(1, log)
+	o.shareOut(1)
 	secure, err := tlsConfig(o, log)
 	if err != nil {
 		return err
@@ -61,11 +61,7 @@ func runSingle(o *options, log *slog.Logger) error {
 		defer b.Close()
 		joined, check, more = b, b.Check, append(more, busLost(b))
 	}
-	loops := o.loops
-	if loops == 0 {
-		loops = runtime.GOMAXPROCS(0)
-	}
-	srv, err := newServer(o, o.maxConns, o.maxHandshakes, loops, joined, log)
+	srv, err := newServer(o, o.maxConns, o.maxHandshakes, joined, log)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -65,6 +64,7 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	defer cancel()
 
 	limitMemory(r.Of+1, log)
+	o.shareOut(r.Of)
 	secure, err := tlsConfig(o, log)
 	if err != nil {
 		return err
@@ -86,11 +86,7 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 		return err
 	}
 	defer b.Close()
-	loops := o.loops
-	if loops == 0 {
-		loops = max(1, runtime.GOMAXPROCS(0)/r.Of)
-	}
-	srv, err := newServer(o, r.Conns, r.Handshakes, loops, b, log)
+	srv, err := newServer(o, r.Conns, r.Handshakes, b, log)
 	if err != nil {
 		return err
 	}

@@ -322,6 +322,26 @@ func TestLanes(t *testing.T) {
 	}
 }
 
+// Nobody is woken for a few who come and go where nothing is published.
+func TestJoinsWait(t *testing.T) {
+	h := New(Config{Workers: 1})
+	var r recorder
+	var seg *segment
+	for i := range fullBox - 1 {
+		seg = r.subscribe(h, "quiet").seg
+		seg.mu.Lock()
+		if seg.queued || len(seg.box) != i+1 {
+			t.Errorf("after %d joins the mailbox holds %d and it is %v that a worker was called", i+1, len(seg.box), seg.queued)
+		}
+		seg.mu.Unlock()
+	}
+	r.subscribe(h, "quiet")
+	h.Close()
+	if len(seg.box) != 0 || len(seg.members) != fullBox {
+		t.Errorf("of %d joins %d wait, and %d are members", fullBox, len(seg.box), len(seg.members))
+	}
+}
+
 func TestObserver(t *testing.T) {
 	o := &tally{}
 	h := New(Config{Workers: 1, Segment: 2, Observer: o})

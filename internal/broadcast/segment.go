@@ -68,20 +68,27 @@ type segment struct {
 }
 
 // post puts e into the mailbox and reports whether the segment has to be put
-// into the run queue.
-func (s *segment) post(e entry) bool {
+// into the run queue. Who joins or leaves is of no interest before something is
+// published, and waits for that in the mailbox, unless it has become full: waking a
+// worker for each costs more than the rest of it.
+func (s *segment) post(e entry) (enqueue bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.box = append(s.box, e)
-	enqueue := !s.queued
+	if s.queued || e.kind != publish && len(s.box) < fullBox {
+		return false
+	}
 	s.queued = true
-	s.mu.Unlock()
-	return enqueue
+	return true
 }
 
 // yieldEvery is the number of writes after which a worker lets others run: the
 // system calls hold the processor, and an event loop that has become runnable
 // may wait for it.
 const yieldEvery = 64
+
+// fullBox is the number of joins and leaves that a worker is woken for.
+const fullBox = 16
 
 // idleBox is the capacity of a mailbox, in entries, that an idle segment may keep.
 const idleBox = 32
