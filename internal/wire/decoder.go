@@ -254,13 +254,22 @@ func (d *Decoder) data(p []byte, last bool, r *Rules) (Message, error) {
 	return d.message(), nil
 }
 
-// keep copies a piece of the message.
+// keep copies a piece of the message. The buffer doubles, so that each byte is moved
+// once or twice, but not beyond where the message ends, if that is known.
 func (d *Decoder) keep(p []byte) {
 	if d.msg == nil {
 		d.msg = messageBuffers.Get()
 		d.valid = 0
 	}
-	d.msg.B = append(d.msg.B, p...)
+	b := d.msg.B
+	if need := len(b) + len(p); need > cap(b) {
+		size := 2 * need
+		if left := d.h.Length - d.pos; d.h.Fin && left < int64(need) {
+			size = need + int(left)
+		}
+		b = append(make([]byte, 0, size), b...)
+	}
+	d.msg.B = append(b, p...)
 }
 
 // message ends the message that d.msg holds.
