@@ -142,6 +142,7 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 	}
 	if ctx.Err() == nil {
 		ls.say(log, "workers", p.workers)
+		forgetStartup()
 	}
 	<-ctx.Done()
 	cancel() // a second signal ends the process, and with it the workers

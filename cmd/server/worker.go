@@ -93,6 +93,7 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	metrics := promhttp.HandlerFor(newRegistry(srv, busLost(b)), promhttp.HandlerOpts{})
 	mux := adminMux(metrics, func() health { return healthOf(srv, b.Check) })
 	defer serveAdmin(admin, mux, log)()
+	forgetStartup()
 	return serveUntil(stop, cancel, srv, public, secure, o, log)
 }
 
