@@ -10,20 +10,23 @@ MODULES := . bench/peers web/e2e interop
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  := $(shell git rev-parse --verify --quiet --short HEAD 2>/dev/null || echo unknown)
 # -buildvcs=false: the stamp comes from here, and a tree without git must build too.
-GOBUILD := go build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)"
+# Without cgo: nothing here needs C, and each worker process is a megabyte smaller.
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.8.0
+BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
 # The version is part of the name: a new pin builds a new binary, an old one stays usable.
 GOLANGCI_LINT := $(CURDIR)/.tools/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOVULNCHECK   := $(CURDIR)/.tools/bin/govulncheck-$(GOVULNCHECK_VERSION)
+BENCHSTAT     := $(CURDIR)/.tools/bin/benchstat-$(BENCHSTAT_VERSION)
 
 ARGS     ?=
 COUNT    ?= 3
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race lint fuzz torture soak bench bench-hostile fmt clean deps deps-test
+.PHONY: help build run test race lint fuzz torture soak bench bench-quick bench-compare bench-hostile build-bench fmt clean deps deps-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,14 +65,22 @@ torture: deps ## faults at every system call, random schedules (TIME=1h)
 soak: deps ## everything at once for a while, then nothing may be left over (TIME=10m)
 	go test -run '^TestSoak$$' -count=1 -v -timeout 0 . -soak $(or $(TIME),10m)
 
-bench: build ## server, peers and floor side by side (BENCH_CONNS=20000 on a small machine, ARGS=-full for five rounds)
-	@$(GOBUILD) -o bin/ ./bench ./bench/floor
-	@cd bench/peers && $(GOBUILD) -o ../../bin/ ./...
+bench: build-bench ## server, peers and floor side by side (BENCH_CONNS=20000 on a small machine, ROUNDS=3 for a first look)
 	@bin/bench $(if $(BENCH_CONNS),-conns $(BENCH_CONNS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
+
+bench-quick: build-bench ## in two minutes, to see what a change did
+	@bin/bench -quick $(ARGS)
+
+bench-compare: deps $(BENCHSTAT) ## the benchmarks in Go next to those of another commit (BASE=main~1)
+	@tools/bench-compare.sh $(BENCHSTAT) $(BASE)
 
 bench-hostile: build ## the fan-out to 12,800 while 3,200 others misbehave, each kind in turn (ROUNDS=3; ARGS="-kinds trickle,reset" for some)
 	@$(GOBUILD) -o bin/ ./bench ./bench/hostile
 	@bin/bench -hostile $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
+
+build-bench: build
+	@$(GOBUILD) -o bin/ ./bench ./bench/floor
+	@cd bench/peers && $(GOBUILD) -o ../../bin/ ./...
 
 fmt: deps ## gofmt every module
 	@for m in $(MODULES); do (cd $$m && go fmt ./...) || exit 1; done
@@ -88,3 +99,6 @@ $(GOLANGCI_LINT): | deps
 
 $(GOVULNCHECK): | deps
 	@tools/gotool.sh $@ golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+$(BENCHSTAT): | deps
+	@tools/gotool.sh $@ golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)

@@ -78,7 +78,7 @@ func runHostile(ctx context.Context, opts options) (bool, error) {
 				if err := ctx.Err(); err != nil {
 					return false, fmt.Errorf("broken off, nothing is written: %w", err)
 				}
-				progress(t.Run)
+				progress(fanOut, t.Run)
 				h.Trials = append(h.Trials, t)
 			}
 		}
@@ -193,7 +193,7 @@ func (t *Trial) serve(ctx context.Context, conns int) (p *process, addr, admin s
 			return nil, "", "", err
 		}
 		t.Commands = nil
-		p, err = start(ctx, &t.Run, "http://"+admin+"/healthz", "server", "-addr", addr, "-admin", admin,
+		p, err = start(ctx, &t.Run, ready(addr, "http://"+admin+"/healthz"), program("server"), "-addr", addr, "-admin", admin,
 			"-max-conns", strconv.Itoa(conns+conns/8), "-max-message", strconv.Itoa(bigMessage))
 		if err == nil {
 			break
@@ -223,7 +223,7 @@ type herd struct {
 
 // startHerd starts the program and waits until all its connections have been up.
 func startHerd(ctx context.Context, run *Run, args ...string) (*herd, error) {
-	cmd := child(ctx, run, "hostile", args...)
+	cmd := child(ctx, run, program("hostile"), args...)
 	reader, writer := io.Pipe()
 	h := &herd{&process{name: "hostile", cmd: cmd, log: new(bytes.Buffer), ended: make(chan struct{})}, bufio.NewReader(reader)}
 	cmd.Stdout, cmd.Stderr = writer, h.log

@@ -1,12 +1,13 @@
-// Bench measures the server next to two references in one run: the floor, which is what the kernel
-// alone takes (bench/floor), and a hub with goroutines per connection on gorilla/websocket
-// (bench/peers). All of them are real processes, loaded over loopback by the load generator.
+// Bench measures the server next to others in one run: the floor, which is what the kernel alone
+// takes (bench/floor), servers on other libraries (bench/peers), and with -server any other one. All
+// of them are real processes, loaded over loopback by the load generator.
 //
 // It is for whoever changes the server or doubts its figures: `make bench` builds everything, runs
 // it and writes a report with the conditions, every command and the raw results under
 // bench/results. With -hostile (make bench-hostile) it measures instead what becomes of everybody
-// when a fifth of the peers misbehave (bench/hostile). A scenario is played in rounds, contender after contender within each round, so
-// that what else the machine does meets all of them alike; ratios are taken round by round.
+// when a fifth of the peers misbehave (bench/hostile). A scenario is played in rounds, contender after
+// contender within each round, so that what else the machine does meets all of them alike; ratios are
+// taken round by round.
 package main
 
 import (
@@ -19,23 +20,35 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
 const (
+	quickConns = 4_000
 	smallConns = 16_000  // what one process can hold where descriptors are limited to 20,000
 	bigConns   = 100_000 // what the server is for
 )
 
 // options is what the command line asks for.
 type options struct {
-	conns  int
-	rounds int
-	out    string
+	conns     int
+	rounds    int
+	out       string
+	length    length
+	servers   []server // hubbub and those that it is compared with
+	scenarios []string // kinds of them; nil for all
+	benchmark bool     // whether to run the benchmarks in Go
 
 	hostile bool
 	kinds   string // of hostile peers, separated by commas; empty for all
+}
+
+// wants reports whether a kind of scenario is to be played.
+func (o options) wants(kind string) bool {
+	return o.scenarios == nil || slices.Contains(o.scenarios, kind)
 }
 
 // folder returns where the results go.
@@ -75,19 +88,60 @@ func main() {
 }
 
 func parse(args []string) (options, error) {
-	var opts options
+	opts := options{length: usual, servers: []server{hubbub}, benchmark: true}
+	var against, command, played string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&opts.conns, "conns", bigConns, "connections of the big scenario; the small one has 16000, or as many if that is less")
-	flags.IntVar(&opts.rounds, "rounds", 3, "how often each contender plays each scenario")
-	full := flags.Bool("full", false, "five rounds instead of three, for narrower ranges")
+	flags.IntVar(&opts.rounds, "rounds", 5, "how often each contender plays each scenario")
+	quick := flags.Bool("quick", false, "one short round at 4000 connections against gorilla and the floor, in less than two minutes: to see what a change did")
+	flags.StringVar(&against, "against", strings.Join(peers, ","), "`peers` to compare with, separated by commas; none for the floor alone")
+	flags.StringVar(&command, "server", "", "compare with a server of your own too: the `command` that starts it, with {addr} for the address to listen on; it has to relay on /ws?topic=… and to answer on /echo")
+	flags.StringVar(&played, "scenarios", strings.Join(kinds, ","), "`kinds` of scenarios to play, separated by commas")
 	flags.StringVar(&opts.out, "out", "", "`folder` for the results (default bench/results/<date>-<commit>)")
 	flags.BoolVar(&opts.hostile, "hostile", false, "instead: fan-out while a fifth of 16000 connections, or of as many if that is less, misbehave")
 	flags.StringVar(&opts.kinds, "kinds", "", "with -hostile: `kinds`, separated by commas (default: all of hostile -list)")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
-	if *full {
-		opts.rounds = 5
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if *quick {
+		opts.length, opts.benchmark = short, false
+		quickly := map[string]func(){
+			"rounds":  func() { opts.rounds = 1 },
+			"conns":   func() { opts.conns = quickConns },
+			"against": func() { against = gorilla },
+			"out":     func() { opts.out = filepath.Join(binaries, "bench-quick") },
+		}
+		for name, set := range quickly {
+			if !given[name] {
+				set()
+			}
+		}
+	}
+	programs := []string{"server", "loadgen", "floor"}
+	for name := range strings.SplitSeq(against, ",") {
+		switch {
+		case name == "none" || name == "":
+		case !slices.Contains(peers, name):
+			return opts, fmt.Errorf("-against: there is no %q; there are %s", name, strings.Join(peers, ", "))
+		default:
+			opts.servers = append(opts.servers, peer(name))
+			programs = append(programs, name)
+		}
+	}
+	if command != "" {
+		s, err := guest(command)
+		if err != nil {
+			return opts, err
+		}
+		opts.servers = append(opts.servers, s)
+	}
+	for kind := range strings.SplitSeq(played, ",") {
+		if !slices.Contains(kinds, kind) {
+			return opts, fmt.Errorf("-scenarios: there is no %q; there are %s", kind, strings.Join(kinds, ", "))
+		}
+		opts.scenarios = append(opts.scenarios, kind)
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -99,12 +153,11 @@ func parse(args []string) (options, error) {
 	case opts.kinds != "" && !opts.hostile:
 		return opts, errors.New("-kinds goes with -hostile")
 	}
-	programs := []string{"server", "loadgen", "floor", "gorilla"}
 	if opts.hostile {
 		programs = []string{"server", "loadgen", "hostile"}
 	}
 	for _, name := range programs {
-		if _, err := os.Stat(filepath.Join(binaries, name)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(program(name)); errors.Is(err, fs.ErrNotExist) {
 			return opts, fmt.Errorf("no %s/%s here: run make bench or make bench-hostile, in the module's root", binaries, name)
 		}
 	}
@@ -116,11 +169,13 @@ func parse(args []string) (options, error) {
 func run(ctx context.Context, opts options) (bool, error) {
 	results := &Results{Conditions: conditions(time.Now()), Rounds: opts.rounds}
 	opts.out = opts.folder(results.Conditions)
-	var err error
-	if results.Benchmarks, err = goBenchmarks(ctx); err != nil {
-		return false, err
+	if opts.benchmark {
+		var err error
+		if results.Benchmarks, err = goBenchmarks(ctx); err != nil {
+			return false, err
+		}
 	}
-	for _, s := range scenarios(opts.conns) {
+	for _, s := range scenarios(opts) {
 		results.Scenarios = append(results.Scenarios, s.play(ctx, opts.rounds))
 		if err := ctx.Err(); err != nil {
 			return false, fmt.Errorf("broken off, nothing is written: %w", err)

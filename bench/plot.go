@@ -54,17 +54,13 @@ func drawSVG(p Played) ([]byte, error) {
 	return bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif")), nil
 }
 
-// barsOf draws a bar to each contender, as high as the median, with whiskers over the range: of the
-// memory per connection where that was measured, else of the time to the last delivery.
+// barsOf draws a bar to each contender, as high as the median, with whiskers over the range, of what
+// the scenario is played for.
 func barsOf(p Played) (*plot.Plot, error) {
 	chart := plot.New()
 	chart.Title.Text = p.Title
-	chart.Y.Label.Text = "until the last subscriber had a message, ms"
-	figure := lastDelivery
-	if len(p.values(hubbub.name, idleMemory)) > 0 {
-		chart.Y.Label.Text = "server's memory per connection, bytes"
-		figure = idleMemory
-	}
+	point := pointOf(p.Kind)
+	chart.Y.Label.Text = point.axis
 	chart.Y.Min = 0
 	useSansSerif(chart)
 	chart.NominalX(p.Systems()...)
@@ -74,7 +70,7 @@ func barsOf(p Played) (*plot.Plot, error) {
 	chart.Y.Label.TextStyle.Font.Size = 10
 
 	for i, system := range p.Systems() {
-		s := spreadOf(p.values(system, figure))
+		s := spreadOf(p.values(system, func(m Measured) float64 { return point.scale * point.of(m) }))
 		bar, err := plotter.NewBarChart(plotter.Values{s.Median}, 2*vg.Centimeter)
 		if err != nil {
 			return nil, err

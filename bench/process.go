@@ -17,10 +17,12 @@ import (
 // binaries is where make puts them, from the module's root.
 const binaries = "bin"
 
+// program returns the path of one of our programs.
+func program(name string) string { return filepath.Join(binaries, name) }
+
 // child returns a command that is asked to end with the context, and that ends when this process
 // does, whatever ends that.
-func child(ctx context.Context, run *Run, name string, args ...string) *exec.Cmd {
-	path := filepath.Join(binaries, name)
+func child(ctx context.Context, run *Run, path string, args ...string) *exec.Cmd {
 	run.Commands = append(run.Commands, strings.Join(append([]string{path}, args...), " "))
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -31,7 +33,7 @@ func child(ctx context.Context, run *Run, name string, args ...string) *exec.Cmd
 
 // runProgram runs one of our programs to its end and returns what it printed, also when it failed.
 func runProgram(ctx context.Context, run *Run, name string, args ...string) ([]byte, error) {
-	cmd := child(ctx, run, name, args...)
+	cmd := child(ctx, run, program(name), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -58,9 +60,25 @@ type process struct {
 	err   error
 }
 
-// start runs a server and waits until its health page answers.
-func start(ctx context.Context, run *Run, healthURL, name string, args ...string) (*process, error) {
-	p := &process{name: name, cmd: child(ctx, run, name, args...), log: new(bytes.Buffer), ended: make(chan struct{})}
+// ready returns what asks a server whether it is ready: at its health page, or by connecting to it if
+// it has none.
+func ready(addr, healthURL string) func(context.Context) error {
+	if healthURL != "" {
+		return func(ctx context.Context) error { _, err := get(ctx, healthURL); return err }
+	}
+	return func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+}
+
+// start runs a server and waits until it is ready.
+func start(ctx context.Context, run *Run, ready func(context.Context) error, path string, args ...string) (*process, error) {
+	name := filepath.Base(path)
+	p := &process{name: name, cmd: child(ctx, run, path, args...), log: new(bytes.Buffer), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -70,7 +88,7 @@ func start(ctx context.Context, run *Run, healthURL, name string, args ...string
 		close(p.ended)
 	}()
 	for {
-		if _, err := get(ctx, healthURL); err == nil {
+		if ready(ctx) == nil {
 			return p, nil
 		}
 		select {

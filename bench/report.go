@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -29,24 +30,59 @@ const none = "–"
 
 // column is a figure that the tables of scenarios show.
 type column struct {
-	title  string
-	digits int
-	of     func(Measured) float64
+	title    string
+	digits   int
+	of       func(Measured) float64
+	kinds    []string // of the scenarios that show it; nil for all
+	progress bool     // whether it is told as the runs go
 }
 
 var columns = []column{
-	{"connections/s", 0, func(m Measured) float64 { return m.ConnectPerS }},
-	{"half had it, ms", 1, func(m Measured) float64 { return m.P50MS }},
-	{"99 % had it, ms", 1, func(m Measured) float64 { return m.P99MS }},
-	{"last delivery, ms", 1, lastDelivery},
-	{"server RSS, MB", 1, func(m Measured) float64 { return m.RSSBytes / 1e6 }},
-	{"per idle connection, B", 0, idleMemory},
-	{"server CPU, s", 2, func(m Measured) float64 { return m.ServerCPUS }},
-	{"generator CPU, s", 2, func(m Measured) float64 { return m.GeneratorCPUS }},
+	{"connections/s", 0, connects, []string{idle, fanOut, bigFanOut}, true},
+	{"half had it, ms", 1, func(m Measured) float64 { return m.P50MS }, []string{fanOut, bigFanOut}, false},
+	{"99 % had it, ms", 1, func(m Measured) float64 { return m.P99MS }, []string{fanOut, bigFanOut}, false},
+	{"last delivery, ms", 1, lastDelivery, []string{fanOut, bigFanOut}, true},
+	{"deliveries/s", 0, deliveries, []string{chat, echo, rooms}, true},
+	{"latency p50, ms", 2, func(m Measured) float64 { return m.LatencyP50MS }, []string{chat, echo, latency, rooms}, false},
+	{"latency p99, ms", 2, latencyP99, []string{chat, echo, latency, rooms}, true},
+	{"server RSS, MB", 1, memoryMB, []string{idle, fanOut, bigFanOut, rooms}, false},
+	{"per idle connection, B", 0, idleMemory, []string{idle}, true},
+	{"server CPU, s", 2, func(m Measured) float64 { return m.ServerCPUS }, nil, false},
+	{"generator CPU, s", 2, func(m Measured) float64 { return m.GeneratorCPUS }, nil, false},
 }
 
+// columnsOf returns the columns of a kind of scenario.
+func columnsOf(kind string) []column {
+	return slices.DeleteFunc(slices.Clone(columns), func(c column) bool { return c.kinds != nil && !slices.Contains(c.kinds, kind) })
+}
+
+func connects(m Measured) float64     { return m.ConnectPerS }
+func deliveries(m Measured) float64   { return m.DeliveriesPerS }
+func latencyP99(m Measured) float64   { return m.LatencyP99MS }
 func lastDelivery(m Measured) float64 { return m.LastMS }
 func idleMemory(m Measured) float64   { return m.BytesPerIdle }
+func memoryMB(m Measured) float64     { return m.RSSBytes / 1e6 }
+
+// point is what a scenario is played for: the figure that contenders are compared by.
+type point struct {
+	name  string // of a ratio
+	axis  string // of a plot
+	of    func(Measured) float64
+	scale float64 // from the figure to the axis
+}
+
+// pointOf returns the point of a kind of scenario.
+func pointOf(kind string) point {
+	switch kind {
+	case idle:
+		return point{"memory per idle connection", "server's memory per connection, bytes", idleMemory, 1}
+	case fanOut, bigFanOut:
+		return point{"last delivery", "until the last subscriber had a message, ms", lastDelivery, 1}
+	case latency:
+		return point{"99 % of latencies", "99 % of deliveries had arrived after, ms", latencyP99, 1}
+	}
+	return point{"deliveries/s", "deliveries/s, thousands", deliveries, 1e-3}
+}
 
 // table shows a scenario, a line to each contender, with those columns that anyone has a figure for.
 func table(p Played) string {
@@ -55,7 +91,7 @@ func table(p Played) string {
 	for i, system := range p.Systems() {
 		lines[i] = "| " + system + " |"
 	}
-	for _, c := range columns {
+	for _, c := range columnsOf(p.Kind) {
 		cells := make([]string, len(lines))
 		known := false
 		for i, system := range p.Systems() {
@@ -114,22 +150,13 @@ func (p Played) saturated(system string) string {
 	return strings.Join(said, ", ")
 }
 
-// ratioLines compares the first contender, which is the server, with each of the others.
+// ratioLines compares the server with each of the others.
 func ratioLines(p Played) []string {
 	var lines []string
-	for _, figure := range []struct {
-		name string
-		of   func(Measured) float64
-	}{
-		{"last delivery", lastDelivery},
-		{"memory per idle connection", idleMemory},
-	} {
-		systems := p.Systems()
-		for _, other := range systems[min(1, len(systems)):] {
-			s := spreadOf(ratios(p.values(systems[0], figure.of), p.values(other, figure.of)))
-			if s.N > 0 {
-				lines = append(lines, fmt.Sprintf("- %s over %s, %s: %s", systems[0], other, figure.name, s.format(2)))
-			}
+	point := pointOf(p.Kind)
+	for _, other := range p.Systems() {
+		if s := p.over(other, point.of); other != hubbub.name && s.N > 0 {
+			lines = append(lines, fmt.Sprintf("- %s over %s, %s: %s", hubbub.name, other, point.name, s.format(2)))
 		}
 	}
 	return lines
@@ -209,8 +236,8 @@ func (b GoBenchmark) Value(unit string) string {
 
 // Smaller is the number of connections of the biggest scenario, where that isn't 100,000.
 func (r *Results) Smaller() string {
-	conns := r.Scenarios[len(r.Scenarios)-1].Conns
-	if conns == bigConns {
+	conns := r.find(bigFanOut).Conns
+	if conns == bigConns || conns == 0 {
 		return ""
 	}
 	return thousands(conns)
@@ -221,7 +248,10 @@ func (r *Results) Faults() []Run { return r.faulty() }
 
 // Commands are all that was run, in the first round.
 func (r *Results) Commands() []string {
-	commands := []string{"go " + strings.Join(quoted(benchArgs), " ")}
+	var commands []string
+	if r.Benchmarks != nil {
+		commands = append(commands, "go "+strings.Join(quoted(benchArgs), " "))
+	}
 	for _, s := range r.Scenarios {
 		for _, run := range s.Runs {
 			if run.Round == 1 {

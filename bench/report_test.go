@@ -28,13 +28,13 @@ func someResults() *Results {
 			Cores: 2, MemoryGiB: 23.6, Descriptors: 20000, Load: "0.07"},
 		Rounds: 2,
 		Scenarios: []Played{
-			{Name: "idle-16000", Title: "16,000 idle connections in one process", Conns: 16000, Runs: []Run{
+			{Kind: "idle", Name: "idle-16000", Title: "16,000 idle connections in one process", Conns: 16000, Runs: []Run{
 				{System: "hubbub", Round: 1, Measured: hub(0, 20e6, 310), Commands: []string{"bin/server -addr 127.0.0.1:1", "bin/loadgen -conns 16000"}},
 				{System: "gorilla", Round: 1, Measured: hub(0, 260e6, 15_500)},
 				{System: "hubbub", Round: 2, Measured: hub(0, 20.4e6, 330)},
 				{System: "gorilla", Round: 2, Measured: hub(0, 260e6, 15_500)},
 			}},
-			{Name: "fanout-16000", Title: "Fan-out to 16,000 connections in one process", Conns: 16000, Runs: []Run{
+			{Kind: "fanout", Name: "fanout-16000", Title: "Fan-out to 16,000 connections in one process", Conns: 16000, Runs: []Run{
 				{System: "hubbub", Round: 1, Measured: hub(70, 20e6, 0)},
 				{System: "gorilla", Round: 1, Measured: hub(140, 260e6, 0)},
 				{System: "floor", Round: 1, Measured: floor},
@@ -42,11 +42,17 @@ func someResults() *Results {
 				{System: "gorilla", Round: 2, Measured: hub(100, 260e6, 0)},
 				{System: "floor", Round: 2, Measured: floor},
 			}},
-			{Name: "fanout-50000", Title: "Fan-out to 50,000 connections, over as many processes as it takes", Conns: 50000, Runs: []Run{
+			{Kind: "bigfanout", Name: "fanout-50000", Title: "Fan-out to 50,000 connections, over as many processes as it takes", Conns: 50000, Runs: []Run{
 				{Scenario: "fanout-50000", System: "hubbub", Round: 1, Measured: lossy, Commands: []string{"bin/server -addr 127.0.0.1:2"}},
 				{Scenario: "fanout-50000", System: "floor", Round: 1, Measured: floor, Commands: []string{"bin/floor -conns 50000"}},
 				{Scenario: "fanout-50000", System: "hubbub", Round: 2, Measured: hub(1234.5, 104e6, 0)},
 				{Scenario: "fanout-50000", System: "floor", Round: 2, Error: "floor: exit status 1"},
+			}},
+			{Kind: "chat", Name: "chat-1000", Title: "1,000 members of one topic, 8 publishers with one message in flight each", Conns: 1000, Runs: []Run{
+				{System: "hubbub", Round: 1, Measured: Measured{DeliveriesPerS: 900_000, LatencyP50MS: 8.5, LatencyP99MS: 20.25, ServerCPUS: 4}},
+				{System: "gorilla", Round: 1, Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6}},
+				{System: "hubbub", Round: 2, Measured: Measured{DeliveriesPerS: 800_000, LatencyP50MS: 9.5, LatencyP99MS: 21.5, ServerCPUS: 4}},
+				{System: "gorilla", Round: 2, Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6}},
 			}},
 		},
 		Benchmarks: []GoBenchmark{

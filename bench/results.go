@@ -18,6 +18,7 @@ type Results struct {
 
 // Played is a scenario with what its runs gave, in the order in which they were played.
 type Played struct {
+	Kind  string `json:"kind"`
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	Conns int    `json:"conns"`
@@ -38,15 +39,18 @@ type Run struct {
 
 // Measured is what the report shows of a run. Zero is a figure that the contender doesn't have.
 type Measured struct {
-	ConnectPerS   float64 `json:"connect_per_s,omitempty"`
-	LastMS        float64 `json:"last_ms,omitempty"` // mean over messages: until the last subscriber had it
-	P50MS         float64 `json:"p50_ms,omitempty"`  // mean over messages: until half of them had it
-	P99MS         float64 `json:"p99_ms,omitempty"`
-	RSSBytes      float64 `json:"rss_bytes,omitempty"`               // server, connections open and idle
-	BytesPerIdle  float64 `json:"rss_bytes_per_idle_conn,omitempty"` // server, above what it had without any
-	ServerCPUS    float64 `json:"server_cpu_s,omitempty"`            // from the first message on
-	GeneratorCPUS float64 `json:"generator_cpu_s,omitempty"`
-	Messages      int64   `json:"messages,omitempty"`
+	ConnectPerS    float64 `json:"connect_per_s,omitempty"`
+	LastMS         float64 `json:"last_ms,omitempty"` // mean over messages: until the last subscriber had it
+	P50MS          float64 `json:"p50_ms,omitempty"`  // mean over messages: until half of them had it
+	P99MS          float64 `json:"p99_ms,omitempty"`
+	LatencyP50MS   float64 `json:"latency_p50_ms,omitempty"` // over all deliveries, from the moment they were due
+	LatencyP99MS   float64 `json:"latency_p99_ms,omitempty"`
+	DeliveriesPerS float64 `json:"deliveries_per_s,omitempty"`        // of echo, answers
+	RSSBytes       float64 `json:"rss_bytes,omitempty"`               // server, connections open and idle
+	BytesPerIdle   float64 `json:"rss_bytes_per_idle_conn,omitempty"` // server, above what it had without any
+	ServerCPUS     float64 `json:"server_cpu_s,omitempty"`            // from the first message on
+	GeneratorCPUS  float64 `json:"generator_cpu_s,omitempty"`
+	Messages       int64   `json:"messages,omitempty"`
 	// Goroutines is how many more the server had with its connections than without.
 	Goroutines *int `json:"goroutines,omitempty"`
 	// Saturated says who had no processor time left while messages were under way.
@@ -76,6 +80,16 @@ func (r Run) Fault() string {
 			m.Missing, m.Duplicate, m.Reordered, m.Corrupt, m.ConnsFailed)
 	}
 	return ""
+}
+
+// find returns the scenario of a kind, an empty one if it wasn't played.
+func (r *Results) find(kind string) Played {
+	for _, p := range r.Scenarios {
+		if p.Kind == kind {
+			return p
+		}
+	}
+	return Played{Kind: kind}
 }
 
 // faulty returns the runs that didn't deliver everything as it should be.

@@ -11,52 +11,127 @@ import (
 )
 
 const (
-	messages    = 20  // of a fan-out, one a second
 	messageSize = 128 // bytes of payload
 	floorName   = "floor"
 )
 
+// What scenarios are about.
+const (
+	idle      = "idle"      // what a connection costs
+	fanOut    = "fanout"    // a message a second, to as many as one process holds
+	bigFanOut = "bigfanout" // and to as many as take several
+	chat      = "chat"      // as many messages as come through, to some
+	echo      = "echo"      // request and reply
+	latency   = "latency"   // far from saturation
+	rooms     = "rooms"     // many small topics, everybody posting
+)
+
+// kinds are all of them, in the order in which they are played.
+var kinds = []string{idle, fanOut, bigFanOut, chat, echo, latency, rooms}
+
+// length is how long runs are.
+type length struct {
+	settle   time.Duration // before the memory of idle connections is taken
+	messages int           // of a fan-out, one a second
+	seconds  int           // of everything else
+}
+
+var (
+	usual = length{settle: 5 * time.Second, messages: 20, seconds: 8}
+	short = length{settle: 2 * time.Second, messages: 5, seconds: 4}
+)
+
 // scenario is a load that contenders are put under in turn.
 type scenario struct {
-	name, title string
-	conns       int
-	contenders  []contender
+	kind, name, title string
+	conns             int
+	path              string   // of the endpoint
+	load              []string // further flags of the load generator
+	contenders        []contender
 }
 
 // contender is what is measured: a server under the load generator, or the floor.
 type contender struct {
 	name string
-	run  func(ctx context.Context, run *Run, conns int) error
+	run  func(ctx context.Context, run *Run, s *scenario) error
 }
 
-// scenarios returns what is played: memory and fan-out at a size that one process can hold, and
-// fan-out at the size that takes several, where a process of the peer's can't follow. The fan-outs
-// are one where conns isn't more than what one process holds.
-func scenarios(conns int) []scenario {
-	small := min(smallConns, conns)
-	floor := contender{floorName, floorRun}
+// members are those of a topic that isn't all.
+const members = 1000
+
+// roomSize is the number of members of each of many topics.
+const roomSize = 10
+
+// scenarios returns what opts asks for.
+func scenarios(opts options) []scenario {
+	small, some := min(smallConns, opts.conns), min(members, opts.conns)
+	of := opts.length
+	seconds := fmt.Sprintf("%ds", of.seconds)
+	everySecond := []string{"-rate", "1", "-duration", fmt.Sprintf("%ds", of.messages)}
+	inRooms := max(roomSize, small/roomSize*roomSize)
+	floor := contender{floorName, func(ctx context.Context, run *Run, s *scenario) error {
+		return floorRun(ctx, run, s.conns, of.messages)
+	}}
 	all := []scenario{
 		{
-			fmt.Sprintf("idle-%d", small), fmt.Sprintf("%s idle connections in one process", thousands(small)), small,
-			[]contender{{hubbub.name, hubbub.idle}, {gorilla.name, gorilla.idle}},
-		},
-		{
-			fmt.Sprintf("fanout-%d", small), fmt.Sprintf("Fan-out to %s connections in one process", thousands(small)), small,
-			[]contender{{hubbub.name, hubbub.fanOut}, {gorilla.name, gorilla.fanOut}, floor},
+			kind: idle, name: fmt.Sprintf("idle-%d", small), conns: small, path: pathTopic,
+			title:      thousands(small) + " idle connections in one process",
+			load:       []string{"-mode", "idle", "-settle", of.settle.String(), "-duration", "1s"},
+			contenders: contenders(opts.servers),
+		}, {
+			kind: fanOut, name: fmt.Sprintf("fanout-%d", small), conns: small, path: pathTopic,
+			title:      fmt.Sprintf("Fan-out to %s connections in one process", thousands(small)),
+			load:       everySecond,
+			contenders: append(contenders(opts.servers), floor),
+		}, {
+			kind: bigFanOut, name: fmt.Sprintf("fanout-%d", opts.conns), conns: opts.conns, path: pathTopic,
+			title:      fmt.Sprintf("Fan-out to %s connections, over as many processes as it takes", thousands(opts.conns)),
+			load:       everySecond,
+			contenders: append(contenders(spreading(opts.servers)), floor),
+		}, {
+			kind: chat, name: fmt.Sprintf("chat-%d", some), conns: some, path: pathTopic,
+			title:      fmt.Sprintf("%s members of one topic, 8 publishers with one message in flight each", thousands(some)),
+			load:       []string{"-window", "1", "-publishers", "8", "-duration", seconds},
+			contenders: contenders(opts.servers),
+		}, {
+			kind: echo, name: fmt.Sprintf("echo-%d", some), conns: some, path: pathEcho,
+			title:      fmt.Sprintf("Echo to %s connections, one message in flight each", thousands(some)),
+			load:       []string{"-mode", "echo", "-window", "1", "-duration", seconds},
+			contenders: contenders(opts.servers),
+		}, {
+			kind: latency, name: fmt.Sprintf("latency-%d", some), conns: some, path: pathTopic,
+			title:      fmt.Sprintf("%s members of one topic, 100 messages a second", thousands(some)),
+			load:       []string{"-rate", "100", "-duration", seconds},
+			contenders: contenders(opts.servers),
+		}, {
+			kind: rooms, name: fmt.Sprintf("rooms-%dx%d", inRooms/roomSize, roomSize), conns: inRooms, path: pathTopic,
+			title: fmt.Sprintf("%s topics of %d, every member with one message in flight", thousands(inRooms/roomSize), roomSize),
+			load: []string{"-topics", strconv.Itoa(inRooms / roomSize), "-publishers", strconv.Itoa(inRooms),
+				"-window", "1", "-duration", seconds},
+			contenders: contenders(opts.servers),
 		},
 	}
-	if conns > small {
-		all = append(all, scenario{
-			fmt.Sprintf("fanout-%d", conns), fmt.Sprintf("Fan-out to %s connections, over as many processes as it takes", thousands(conns)), conns,
-			[]contender{{hubbub.name, hubbub.fanOut}, floor},
-		})
+	var chosen []scenario
+	for _, s := range all {
+		if opts.wants(s.kind) && !(s.kind == bigFanOut && opts.conns == small) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen
+}
+
+// contenders returns the servers as such.
+func contenders(servers []server) []contender {
+	var all []contender
+	for _, s := range servers {
+		all = append(all, contender{s.name, s.under})
 	}
 	return all
 }
 
 // play gives every contender its turn, round after round.
-func (s scenario) play(ctx context.Context, rounds int) Played {
-	played := Played{Name: s.name, Title: s.title, Conns: s.conns}
+func (s *scenario) play(ctx context.Context, rounds int) Played {
+	played := Played{Kind: s.kind, Name: s.name, Title: s.title, Conns: s.conns}
 	for round := 1; round <= rounds; round++ {
 		for _, c := range s.contenders {
 			if ctx.Err() != nil {
@@ -66,7 +141,7 @@ func (s scenario) play(ctx context.Context, rounds int) Played {
 			if err := s.turn(ctx, c, &run); err != nil {
 				run.Error = strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors have a line each
 			}
-			progress(run)
+			progress(s.kind, run)
 			played.Runs = append(played.Runs, run)
 		}
 	}
@@ -74,26 +149,22 @@ func (s scenario) play(ctx context.Context, rounds int) Played {
 }
 
 // turn runs one contender, for a bounded time.
-func (s scenario) turn(ctx context.Context, c contender, run *Run) error {
+func (s *scenario) turn(ctx context.Context, c contender, run *Run) error {
 	// What connecting may take at 2,000/s, and a minute and a half for everything else.
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second+time.Duration(s.conns/2)*time.Millisecond)
 	defer cancel()
-	return c.run(ctx, run, s.conns)
+	return c.run(ctx, run, s)
 }
 
-// progress tells whoever waits how a run went.
-func progress(run Run) {
-	m := run.Measured
+// progress tells whoever waits how a run of a kind went.
+func progress(kind string, run Run) {
 	line := fmt.Sprintf("%s, round %d, %s:", run.Scenario, run.Round, run.System)
-	if m.ConnectPerS > 0 {
-		line += fmt.Sprintf(" %.0f connections/s", m.ConnectPerS)
+	for _, c := range columnsOf(kind) {
+		if v := c.of(run.Measured); v != 0 && c.progress {
+			line += fmt.Sprintf(" %s %s,", c.title, decimal(v, c.digits))
+		}
 	}
-	if m.LastMS > 0 {
-		line += fmt.Sprintf(", last delivery %.0f ms", m.LastMS)
-	}
-	if m.BytesPerIdle > 0 {
-		line += fmt.Sprintf(", %.0f B per idle connection", m.BytesPerIdle)
-	}
+	line = strings.TrimRight(line, ",:")
 	if fault := run.Fault(); fault != "" {
 		line += " FAILED: " + fault
 	}
@@ -111,7 +182,7 @@ type floorReport struct {
 }
 
 // floorRun measures the floor. Its two ends are counted as one: there is no server in it.
-func floorRun(ctx context.Context, run *Run, conns int) error {
+func floorRun(ctx context.Context, run *Run, conns, messages int) error {
 	output, err := runProgram(ctx, run, "floor", "-conns", strconv.Itoa(conns), "-size", strconv.Itoa(messageSize), "-rounds", strconv.Itoa(messages))
 	if err != nil {
 		return err

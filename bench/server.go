@@ -7,45 +7,90 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+)
+
+// Endpoints of a server.
+const (
+	pathTopic = "/ws"   // relays to everybody on the topic
+	pathEcho  = "/echo" // answers the sender
 )
 
 // server is a program that the load generator can be pointed at.
 type server struct {
 	name string
-	// command returns the program, its arguments and the URL of its health page, for a number of
-	// connections and two free addresses.
-	command func(conns int, addr, admin string) (program string, args []string, health string)
+	// command returns the program's path and arguments, and the URL of its health page or
+	// nothing if it has none, for a number of connections and two free addresses.
+	command func(conns int, addr, admin string) (path string, args []string, health string)
 	metrics bool // whether /metrics beside the health page tells the number of goroutines
+	spreads bool // over as many processes as the limit of descriptors asks for
 }
 
+// hubbub is the server that all of this is about.
 var hubbub = server{
 	name: "hubbub",
 	command: func(conns int, addr, admin string) (string, []string, string) {
-		return "server", []string{"-addr", addr, "-admin", admin, "-max-conns", strconv.Itoa(conns)}, "http://" + admin + "/healthz"
+		return program("server"), []string{"-addr", addr, "-admin", admin, "-max-conns", strconv.Itoa(conns)}, "http://" + admin + "/healthz"
 	},
 	metrics: true,
+	spreads: true,
 }
 
-var gorilla = server{
-	name: "gorilla",
-	command: func(_ int, addr, _ string) (string, []string, string) {
-		return "gorilla", []string{"-addr", addr}, "http://" + addr + "/healthz"
-	},
+// gorilla is the peer that ratios are taken over.
+const gorilla = "gorilla"
+
+// peers are the programs of bench/peers.
+var peers = []string{gorilla, "gws", "nbio", "gnet", "coder"}
+
+// peer returns one of them.
+func peer(name string) server {
+	return server{name: name, command: func(_ int, addr, _ string) (string, []string, string) {
+		return program(name), []string{"-addr", addr}, "http://" + addr + "/healthz"
+	}}
+}
+
+// guestName is that of a server of the user's own.
+const guestName = "yours"
+
+// guest returns a server that a command starts, which has {addr} where the address to listen on belongs.
+func guest(command string) (server, error) {
+	words := strings.Fields(command)
+	if len(words) == 0 || !strings.Contains(command, "{addr}") {
+		return server{}, fmt.Errorf("-server %q: has to be a command with {addr} where the address to listen on belongs", command)
+	}
+	return server{name: guestName, command: func(_ int, addr, _ string) (string, []string, string) {
+		var filled []string
+		for _, w := range words {
+			filled = append(filled, strings.ReplaceAll(w, "{addr}", addr))
+		}
+		return filled[0], filled[1:], ""
+	}}, nil
+}
+
+// spreading returns those servers that hold more connections than one process can.
+func spreading(servers []server) []server {
+	return slices.DeleteFunc(slices.Clone(servers), func(s server) bool { return !s.spreads })
 }
 
 // loadReport is what of the load generator's report is shown.
 type loadReport struct {
-	ConnsOpen   int     `json:"conns_open"`
-	ConnsFailed int     `json:"conns_failed"`
-	ConnsLost   int     `json:"conns_lost"`
-	ConnectPerS float64 `json:"connect_per_s"`
-	Messages    int64   `json:"messages"`
-	Missing     int64   `json:"missing"`
-	Duplicate   int64   `json:"duplicate"`
-	Reordered   int64   `json:"reordered"`
-	Corrupt     int64   `json:"corrupt"`
-	FanOut      struct {
+	ConnsOpen      int     `json:"conns_open"`
+	ConnsFailed    int     `json:"conns_failed"`
+	ConnsLost      int     `json:"conns_lost"`
+	ConnectPerS    float64 `json:"connect_per_s"`
+	Messages       int64   `json:"messages"`
+	Missing        int64   `json:"missing"`
+	Duplicate      int64   `json:"duplicate"`
+	Reordered      int64   `json:"reordered"`
+	Corrupt        int64   `json:"corrupt"`
+	DeliveriesPerS float64 `json:"deliveries_per_s"`
+	Latency        struct {
+		P50 float64 `json:"p50"`
+		P99 float64 `json:"p99"`
+	} `json:"latency_ms"`
+	FanOut struct {
 		P50Mean  float64 `json:"p50_mean"`
 		P99Mean  float64 `json:"p99_mean"`
 		LastMean float64 `json:"last_mean"`
@@ -65,30 +110,9 @@ type loadReport struct {
 	} `json:"machine"`
 }
 
-// fanOut sends everyone a message a second and measures how long each takes to reach the last.
-func (s server) fanOut(ctx context.Context, run *Run, conns int) error {
-	return s.under(ctx, run, conns, s.metrics, "-rate", "1", "-duration", fmt.Sprintf("%ds", messages), "-size", strconv.Itoa(messageSize))
-}
-
-// idle opens connections, holds them and measures what the server needs for them.
-func (s server) idle(ctx context.Context, run *Run, conns int) error {
-	// The memory is taken after the pause, in which the server's garbage collector may settle.
-	// Goroutines aren't counted here: the pages that tell their number cost memory too.
-	err := s.under(ctx, run, conns, false, "-mode", "idle", "-settle", "5s", "-duration", "1s")
-	if err != nil {
-		return err
-	}
-	var load loadReport
-	if err := json.Unmarshal(run.Raw, &load); err != nil {
-		return fmt.Errorf("reading the load generator's report: %w", err)
-	}
-	run.Measured.BytesPerIdle = float64(load.Server.RSSBytes-load.Server.RSSBytesBefore) / float64(max(1, load.ConnsOpen))
-	return nil
-}
-
-// under starts the server, puts the load generator on it and enters what that reports, and with
-// count how the number of goroutines grew.
-func (s server) under(ctx context.Context, run *Run, conns int, count bool, load ...string) (err error) {
+// under starts the server, puts the scenario's load on it and enters what the load generator reports,
+// and, where it can be told, how the number of goroutines grew.
+func (s server) under(ctx context.Context, run *Run, sc *scenario) (err error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return err
@@ -97,20 +121,22 @@ func (s server) under(ctx context.Context, run *Run, conns int, count bool, load
 	if err != nil {
 		return err
 	}
-	program, args, health := s.command(conns, addr, admin)
-	p, err := start(ctx, run, health, program, args...)
+	path, args, health := s.command(sc.conns, addr, admin)
+	p, err := start(ctx, run, ready(addr, health), path, args...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 
+	// Not where memory is measured: the pages that tell the number of goroutines cost some too.
 	var goroutines *goroutineCount
-	if count {
-		if goroutines, err = countGoroutines(ctx, "http://"+admin, conns); err != nil {
+	if s.metrics && sc.kind != idle {
+		if goroutines, err = countGoroutines(ctx, "http://"+admin, sc.conns); err != nil {
 			return err
 		}
 	}
-	if err := generate(ctx, run, conns, "ws://"+addr+"/ws", p.cmd.Process.Pid, load); err != nil {
+	load := append([]string{"-size", strconv.Itoa(messageSize)}, sc.load...)
+	if err := generate(ctx, run, sc.conns, "ws://"+addr+sc.path, p.cmd.Process.Pid, load); err != nil {
 		return err
 	}
 	if goroutines != nil {
@@ -151,19 +177,23 @@ func generate(ctx context.Context, run *Run, conns int, url string, pid int, loa
 // measured takes from the load generator's report what ours shows.
 func measured(load loadReport) Measured {
 	m := Measured{
-		ConnectPerS:   load.ConnectPerS,
-		LastMS:        load.FanOut.LastMean,
-		P50MS:         load.FanOut.P50Mean,
-		P99MS:         load.FanOut.P99Mean,
-		RSSBytes:      float64(load.Server.RSSBytes),
-		ServerCPUS:    load.Server.CPURunS,
-		GeneratorCPUS: load.Generator.CPURunS,
-		Messages:      load.Messages,
-		Missing:       load.Missing,
-		Duplicate:     load.Duplicate,
-		Reordered:     load.Reordered,
-		Corrupt:       load.Corrupt,
-		ConnsFailed:   load.ConnsFailed + load.ConnsLost,
+		ConnectPerS:    load.ConnectPerS,
+		DeliveriesPerS: load.DeliveriesPerS,
+		LatencyP50MS:   load.Latency.P50,
+		LatencyP99MS:   load.Latency.P99,
+		LastMS:         load.FanOut.LastMean,
+		P50MS:          load.FanOut.P50Mean,
+		P99MS:          load.FanOut.P99Mean,
+		RSSBytes:       float64(load.Server.RSSBytes),
+		BytesPerIdle:   float64(load.Server.RSSBytes-load.Server.RSSBytesBefore) / float64(max(1, load.ConnsOpen)),
+		ServerCPUS:     load.Server.CPURunS,
+		GeneratorCPUS:  load.Generator.CPURunS,
+		Messages:       load.Messages,
+		Missing:        load.Missing,
+		Duplicate:      load.Duplicate,
+		Reordered:      load.Reordered,
+		Corrupt:        load.Corrupt,
+		ConnsFailed:    load.ConnsFailed + load.ConnsLost,
 	}
 	switch {
 	case load.Generator.Saturated:

@@ -1,11 +1,11 @@
 // Floor measures what the kernel alone takes to fan a message out: a bare loop of writes over as
 // many loopback sockets as a server would hold, and a bare loop of reads at their other ends.
 //
-// It is for the benchmark, which divides a server's fan-out time by it. It splits itself over pairs
-// of a writer and a reader, children that are this same program: as many as the server needs
-// processes, because each may hold only so many descriptors, and at least one to a core, since the
-// server writes on all of them too. It rests on raw system calls alone and parses nothing; a server
-// can come close to it, and get below it only by writing less often.
+// It is for the benchmark, which divides a server's fan-out time by it. A writer and a reader are
+// children that are this same program, and each writes or reads on one core; there are as many pairs
+// of them as a server needs processes, because each may hold only so many descriptors. It rests on raw
+// system calls alone and parses nothing: where one pair suffices a server gets below it by writing on
+// several cores, and anywhere by writing less often.
 package main
 
 import (
@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -61,7 +60,7 @@ func main() {
 	flag.IntVar(&load.conns, "conns", 16000, "connections, all processes together")
 	flag.IntVar(&load.size, "size", 128, "payload `bytes` of a message")
 	flag.IntVar(&load.rounds, "rounds", 20, "messages to every connection, one after the other")
-	flag.IntVar(&load.pairs, "pairs", 0, "writer and reader processes, of each this many (0: one to a core, or as many as the descriptor limit demands)")
+	flag.IntVar(&load.pairs, "pairs", 0, "writer and reader processes, of each this many (0: as many as the descriptor limit demands)")
 	flag.Parse()
 	if err := load.check(flag.NArg()); err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)
@@ -103,7 +102,7 @@ func (l *load) check(extraArgs int) error {
 		return fmt.Errorf("a process may hold %d descriptors, more than %d are needed: raise the hard limit (ulimit -Hn)", limit, spareDescriptors)
 	}
 	if l.pairs == 0 {
-		l.pairs = max((l.conns+perProcess-1)/perProcess, min(runtime.NumCPU(), l.conns))
+		l.pairs = (l.conns + perProcess - 1) / perProcess
 	}
 	if most := l.pairs * perProcess; l.conns > most {
 		return fmt.Errorf("%d pairs of processes can hold %d connections here, not %d: raise -pairs or the hard descriptor limit", l.pairs, most, l.conns)

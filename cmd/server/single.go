@@ -79,7 +79,6 @@ func runSingle(o *options, log *slog.Logger) error {
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	ls.say(log)
-	forgetStartup()
 	return serveUntil(stop, cancel, srv, ls.public, secure, o, log)
 }
 

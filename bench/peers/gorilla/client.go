@@ -4,12 +4,13 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"hubbub/bench/peers/internal/peer"
 )
 
 const (
-	sendQueue  = 256              // messages a client may be behind
-	writeWait  = 10 * time.Second // for one message to a client
-	maxMessage = 64 << 10         // bytes
+	sendQueue = 256              // messages a client may be behind
+	writeWait = 10 * time.Second // for one message to a client
 )
 
 // client is one connection. Its reader goroutine feeds the hub, its writer goroutine is fed by it.
@@ -34,7 +35,7 @@ func (c *client) read() {
 		c.hub.unregister <- c
 		c.conn.Close()
 	}()
-	c.conn.SetReadLimit(maxMessage)
+	c.conn.SetReadLimit(peer.MaxMessage)
 	for {
 		kind, data, err := c.conn.ReadMessage()
 		if err != nil {
@@ -66,7 +67,7 @@ func (c *client) write() {
 // echo sends everything back until the connection fails.
 func echo(conn *websocket.Conn) {
 	defer conn.Close()
-	conn.SetReadLimit(maxMessage)
+	conn.SetReadLimit(peer.MaxMessage)
 	for {
 		kind, data, err := conn.ReadMessage()
 		if err != nil {
