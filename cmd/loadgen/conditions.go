@@ -40,6 +40,8 @@ func (o *options) conditions(args []string) report.Conditions {
 	switch {
 	case p.Mode == plan.Idle:
 		c.Model = "idle: nothing is sent"
+	case p.Mode == plan.Storm:
+		c.Model = "storm: nothing is sent; who is lost tries again at once, then with back-off"
 	case p.Mode == plan.Echo:
 		c.Senders = p.Conns
 		c.Model = fmt.Sprintf("closed: each connection keeps %d in flight; latency counts from the actual send", p.Window)

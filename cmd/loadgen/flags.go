@@ -26,6 +26,7 @@ const (
 	maxSize   = 1 << 20
 	maxWindow = 10_000
 	maxRate   = 10_000_000
+	maxSlow   = 0.9
 	maxWait   = 24 * time.Hour
 )
 
@@ -48,6 +49,8 @@ type options struct {
 	html      string
 	serverPID int
 	adminURL  string
+	rooms     int // 0: not asked for
+	members   int // of each room
 }
 
 // errHandled is returned when there is nothing more to do.
@@ -60,18 +63,23 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	p := &o.plan
 	fs := flag.NewFlagSet("loadgen", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	var mode, sources string
+	var mode, sources, scenario string
 	var showVersion bool
+	fs.StringVar(&scenario, "scenario", "", "defaults for a purpose, by `name`, which flags override: "+scenarioNames()+"; list shows what each sets")
 	fs.IntVar(&p.Conns, "conns", 1000, "connections to open")
 	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint, ws:// or wss://; in -mode echo the default ends in /echo")
 	fs.StringVar(&o.tlsCA, "tls-ca", "", "wss: PEM `file` with certificates to trust besides those that the system does")
 	fs.BoolVar(&o.insecure, "tls-insecure", false, "wss: don't check the server's certificate")
-	fs.StringVar(&mode, "mode", string(plan.Fanout), "fanout: publishers send, everyone on the topic receives; echo: each connection gets back what it sends; idle: connections are only held")
+	fs.StringVar(&mode, "mode", string(plan.Fanout), "fanout: publishers send, everyone on the topic receives; echo: each connection gets back what it sends; idle: connections are only held; storm: they are held until the server goes away, and come back")
 	fs.Float64Var(&p.Rate, "rate", 1, "fanout: `messages` per second, all publishers together, sent on schedule")
-	fs.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to publish, or to hold the connections")
+	fs.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to publish, or to hold the connections; storm: how long to wait for the server to go away")
 	fs.IntVar(&p.Size, "size", 128, "`bytes` of a message's payload")
 	fs.IntVar(&p.Publishers, "publishers", 1, "fanout: connections that publish")
 	fs.IntVar(&p.Topics, "topics", 1, "fanout: topics to spread connections and publishers over")
+	fs.IntVar(&o.rooms, "rooms", 0, "fanout: instead of -topics and -conns, so many `topics` with -members each, of whom all publish unless -publishers is given; 0: none")
+	fs.IntVar(&o.members, "members", 10, "connections in each of the -rooms")
+	fs.Float64Var(&p.Slow, "slow", 0, "fanout: `share` of the connections, none of them publishers, that stop reading once they are open, 0 to 0.9; nothing is expected of them")
+	fs.Float64Var(&p.Churn, "churn", 0, "fanout, idle: further `connections` per second that are opened on schedule, besides -conns and on the same topics, and closed at once; 0: none")
 	fs.Float64Var(&p.Ramp, "ramp", 0, "`connections` to open per second; 0: as fast as it goes")
 	fs.IntVar(&p.Window, "window", 0, "messages in flight per sender: each is sent when one comes back (fanout: instead of -rate; echo: at least 1, the default)")
 	fs.StringVar(&sources, "source-ips", "", "addresses to connect from: `list`, separated by commas, of a.b.c.d or a.b.c.d-e (default: the kernel's choice, and on loopback one per 250 connections)")
@@ -81,7 +89,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	fs.IntVar(&o.serverPID, "server-pid", 0, "follow this process and its descendants as the server (default: found by the listening socket, if it is on this machine)")
 	fs.StringVar(&o.adminURL, "admin-url", "", "follow the server by its /metrics, at http://`host:port`")
 	fs.DurationVar(&p.Settle, "settle", time.Second, "pause between the last connection and the first message")
-	fs.DurationVar(&p.Timeout, "timeout", 30*time.Second, "how long to wait in the end for deliveries that are missing")
+	fs.DurationVar(&p.Timeout, "timeout", 30*time.Second, "how long to wait in the end for deliveries that are missing; storm: from the first loss, for connections to come back")
 	fs.BoolVar(&showVersion, "version", false, "print the version and exit")
 
 	err := ff.Parse(fs, args, ff.WithEnvVarPrefix(envPrefix))
@@ -99,7 +107,20 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	}
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	switch scenario {
+	case "":
+	case "list":
+		listScenarios(stdout)
+		return nil, errHandled
+	default:
+		if err := applyScenario(fs, scenario, given); err != nil {
+			return nil, err
+		}
+	}
 	p.Mode = plan.Mode(mode)
+	if err := o.inRooms(given); err != nil {
+		return nil, err
+	}
 	if p.Mode == plan.Echo {
 		if !given["url"] {
 			o.url = echoURL
@@ -126,9 +147,9 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 func (o *options) check(given map[string]bool) error {
 	p := &o.plan
 	switch p.Mode {
-	case plan.Fanout, plan.Echo, plan.Idle:
+	case plan.Fanout, plan.Echo, plan.Idle, plan.Storm:
 	default:
-		return fmt.Errorf("-mode %s: allowed are fanout, echo, idle", p.Mode)
+		return fmt.Errorf("-mode %s: allowed are fanout, echo, idle, storm", p.Mode)
 	}
 	lowWindow := 0
 	if p.Mode == plan.Echo {
@@ -171,7 +192,64 @@ func (o *options) check(given map[string]bool) error {
 	if p.Mode == plan.Fanout && p.Open() && p.Messages().Total == 0 {
 		return fmt.Errorf("-rate %v: not one message in -duration %s; allowed is %v or more", p.Rate, p.Duration, 1/p.Duration.Seconds())
 	}
+	if err := o.checkExtras(); err != nil {
+		return err
+	}
 	return o.conflicts(given)
+}
+
+// checkExtras holds what goes on beside the messages against its range.
+func (o *options) checkExtras() error {
+	p := &o.plan
+	if !(p.Slow >= 0 && p.Slow <= maxSlow) { // not NaN either
+		return fmt.Errorf("-slow %v: allowed are 0 to %v", p.Slow, maxSlow)
+	}
+	if !(p.Churn >= 0 && p.Churn <= maxRate) {
+		return fmt.Errorf("-churn %v: allowed are 0 to %d", p.Churn, maxRate)
+	}
+	readers := p.Conns - p.Publishers
+	switch {
+	case p.Slow > 0 && p.Mode != plan.Fanout:
+		return fmt.Errorf("-slow: only with -mode fanout, not %s", p.Mode)
+	case p.Slow > 0 && p.Stalling() == 0:
+		return fmt.Errorf("-slow %v: not one of %d connections; allowed is %v or more", p.Slow, p.Conns, 1/float64(p.Conns))
+	case p.Stalling() > readers:
+		return fmt.Errorf("-slow %v: %d of %d connections, but only %d don't publish: give fewer -publishers", p.Slow, p.Stalling(), p.Conns, readers)
+	case p.Churn > 0 && p.Mode != plan.Fanout && p.Mode != plan.Idle:
+		return fmt.Errorf("-churn: only with -mode fanout or idle, not %s", p.Mode)
+	case p.Churn > 0 && p.Churned().Total == 0:
+		return fmt.Errorf("-churn %v: not one connection in -duration %s; allowed is %v or more", p.Churn, p.Duration, 1/p.Duration.Seconds())
+	}
+	return nil
+}
+
+// inRooms turns -rooms and -members into topics, connections and publishers.
+func (o *options) inRooms(given map[string]bool) error {
+	p := &o.plan
+	switch {
+	case o.rooms < 0 || o.rooms > maxConns:
+		return fmt.Errorf("-rooms %d: allowed are 0 to %d", o.rooms, maxConns)
+	case o.rooms == 0 && given["members"]:
+		return errors.New("-members: only with -rooms")
+	case o.rooms == 0:
+		return nil
+	case o.members < 1 || o.members > maxConns:
+		return fmt.Errorf("-members %d: allowed are 1 to %d", o.members, maxConns)
+	case o.rooms*o.members > maxConns:
+		return fmt.Errorf("-rooms %d: with -members %d these are %d connections; allowed are up to %d", o.rooms, o.members, o.rooms*o.members, maxConns)
+	case p.Mode != plan.Fanout:
+		return fmt.Errorf("-rooms: only with -mode fanout, not %s", p.Mode)
+	}
+	for _, name := range []string{"topics", "conns"} {
+		if given[name] {
+			return fmt.Errorf("-%s: not together with -rooms, which says how many there are", name)
+		}
+	}
+	p.Topics, p.Conns = o.rooms, o.rooms*o.members
+	if !given["publishers"] {
+		p.Publishers = p.Conns
+	}
+	return nil
 }
 
 // conflicts refuses flags that would have no effect.
@@ -186,8 +264,8 @@ func (o *options) conflicts(given map[string]bool) error {
 		return fmt.Errorf("-publishers: only with -mode fanout, not %s", mode)
 	case given["topics"] && mode == plan.Echo:
 		return errors.New("-topics: not with -mode echo")
-	case given["window"] && mode == plan.Idle:
-		return errors.New("-window: not with -mode idle")
+	case given["window"] && !mode.Sends():
+		return fmt.Errorf("-window: not with -mode %s", mode)
 	}
 	return nil
 }
@@ -256,6 +334,11 @@ func usage(fs *flag.FlagSet, w io.Writer) {
   loadgen -conns 1000 -window 8           fan-out as fast as the server can, 8 messages in flight
   loadgen -conns 1000 -mode echo          request and reply
   loadgen -conns 100000 -mode idle        only hold connections
+  loadgen -conns 10000 -mode storm        wait until you restart the server, see all come back
+  loadgen -conns 8000 -slow 0.2           fan-out with 1,600 readers that stall
+  loadgen -conns 8000 -churn 1000         fan-out while 1,000 more per second come and go
+  loadgen -rooms 500 -window 1            500 topics of 10 members who all publish
+  loadgen -scenario list                  ready-made purposes, and what they set
   loadgen -url wss://example.com/ws       over TLS, a full handshake for each connection
 
 Every flag can also be set as environment variable %s_NAME.

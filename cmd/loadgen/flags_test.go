@@ -21,7 +21,7 @@ func TestFlagsOutOfRange(t *testing.T) {
 		{"-size 39", "-size 39: allowed are 40 to 1048576"},
 		{"-window -1", "-window -1: allowed are 0 to 10000"},
 		{"-mode echo -window 0", "-window 0: allowed are 1 to 10000"},
-		{"-mode shout", "-mode shout: allowed are fanout, echo, idle"},
+		{"-mode shout", "-mode shout: allowed are fanout, echo, idle, storm"},
 		{"-rate 0", "-rate 0: allowed is more than 0, up to 10000000"},
 		{"-rate NaN", "-rate NaN: allowed is more than 0, up to 10000000"},
 		{"-rate 0.05", "-rate 0.05: not one message in -duration 10s; allowed is 0.1 or more"},
@@ -46,6 +46,30 @@ func TestFlagsOutOfRange(t *testing.T) {
 		{"-mode echo -rate 5", "-rate: only with -mode fanout, not echo"},
 		{"-window 5 -rate 5", "-rate: not together with -window, which sends whenever a message has come back"},
 		{"-mode idle -window 5", "-window: not with -mode idle"},
+		{"-mode storm -window 5", "-window: not with -mode storm"},
+		{"-mode storm -rate 5", "-rate: only with -mode fanout, not storm"},
+		{"-slow 0.91", "-slow 0.91: allowed are 0 to 0.9"},
+		{"-slow -0.1", "-slow -0.1: allowed are 0 to 0.9"},
+		{"-slow NaN", "-slow NaN: allowed are 0 to 0.9"},
+		{"-slow 0.2 -mode idle", "-slow: only with -mode fanout, not idle"},
+		{"-slow 0.0001 -conns 100", "-slow 0.0001: not one of 100 connections; allowed is 0.01 or more"},
+		{"-slow 0.5 -conns 100 -publishers 60", "-slow 0.5: 50 of 100 connections, but only 40 don't publish: give fewer -publishers"},
+		{"-churn -1", "-churn -1: allowed are 0 to 10000000"},
+		{"-churn NaN", "-churn NaN: allowed are 0 to 10000000"},
+		{"-churn 0.05", "-churn 0.05: not one connection in -duration 10s; allowed is 0.1 or more"},
+		{"-churn 5 -mode echo", "-churn: only with -mode fanout or idle, not echo"},
+		{"-churn 5 -mode storm", "-churn: only with -mode fanout or idle, not storm"},
+		{"-rooms -1", "-rooms -1: allowed are 0 to 10000000"},
+		{"-rooms 5 -members 0", "-members 0: allowed are 1 to 10000000"},
+		{"-rooms 100000 -members 101", "-rooms 100000: with -members 101 these are 10100000 connections; allowed are up to 10000000"},
+		{"-members 5", "-members: only with -rooms"},
+		{"-rooms 5 -conns 50", "-conns: not together with -rooms, which says how many there are"},
+		{"-rooms 5 -topics 5", "-topics: not together with -rooms, which says how many there are"},
+		{"-rooms 5 -mode idle", "-rooms: only with -mode fanout, not idle"},
+		{"-rooms 5 -members 2 -publishers 11", "-publishers 11: allowed are 1 to 10"},
+		{"-rooms 5 -slow 0.2", "-slow 0.2: 10 of 50 connections, but only 0 don't publish: give fewer -publishers"},
+		{"-scenario party", "-scenario party: allowed are idle, fanout, chat, echo, latency, rooms, churn, storm, million, and list"},
+		{"-scenario rooms -conns 50", "-conns: not together with -rooms, which says how many there are"},
 		{"-mode idle -publishers 5", "-publishers: only with -mode fanout, not idle"},
 		{"-mode echo -topics 5", "-topics: not with -mode echo"},
 		{"-conns many", `error parsing commandline arguments: invalid value "many" for flag -conns: parse error (loadgen -h lists the flags)`},
@@ -102,6 +126,26 @@ func TestEnvironment(t *testing.T) {
 	}
 	if o, err = parse([]string{"-conns", "5"}, io.Discard); err != nil || o.plan.Conns != 5 {
 		t.Errorf("the command line doesn't win: %+v, %v", o, err)
+	}
+}
+
+func TestRooms(t *testing.T) {
+	for args, want := range map[string]plan.Plan{
+		"-rooms 6 -members 5":               {Topics: 6, Conns: 30, Publishers: 30, Rate: 1},
+		"-rooms 6":                          {Topics: 6, Conns: 60, Publishers: 60, Rate: 1},
+		"-rooms 6 -members 5 -publishers 2": {Topics: 6, Conns: 30, Publishers: 2, Rate: 1},
+		"-rooms 6 -members 5 -window 3":     {Topics: 6, Conns: 30, Publishers: 30, Rate: 1, Window: 3},
+		"-rooms 6 -members 5 -rate 50":      {Topics: 6, Conns: 30, Publishers: 30, Rate: 50},
+	} {
+		o, err := parse(strings.Fields(args), io.Discard)
+		if err != nil {
+			t.Errorf("%s: %v", args, err)
+			continue
+		}
+		p := o.plan
+		if p.Topics != want.Topics || p.Conns != want.Conns || p.Publishers != want.Publishers || p.Rate != want.Rate || p.Window != want.Window {
+			t.Errorf("%s: %+v", args, p)
+		}
 	}
 }
 

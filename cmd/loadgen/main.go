@@ -3,11 +3,15 @@
 // whether any got lost, doubled, reordered or damaged on the way.
 //
 //	loadgen -conns 100000 -url ws://127.0.0.1:8080/ws
+//	loadgen -scenario rooms
+//
+// Beside that, connections may stop reading (-slow), come and go (-churn), or
+// come back when they are lost (-mode storm).
 //
 // It splits itself into as many processes as the limit of descriptors asks
-// for. It exits with 0 if every connection opened and every message arrived
-// once, whole and in order; with 1 if not; with 2 if it was called wrongly or
-// the run could not begin.
+// for. It exits with 0 if every connection opened, every message arrived
+// once, whole and in order, and all that were lost in a storm are back; with 1
+// if not; with 2 if it was called wrongly or the run could not begin.
 package main
 
 import (
@@ -152,7 +156,7 @@ func (o *options) run(ctx context.Context, args []string, ui *ui) (*report.Repor
 	}
 	p.Addr = addr
 	if p.Sources == nil && addr.Addr().Is4() && addr.Addr().IsLoopback() {
-		p.Sources = plan.LoopbackSources(p.Conns)
+		p.Sources = plan.LoopbackSources(p.Conns + p.Lingering())
 	}
 	host, err := preflight.Look(procfs.Default, runtime.NumCPU(), addr)
 	if err != nil {

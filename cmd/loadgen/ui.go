@@ -50,12 +50,18 @@ func (u *ui) phase(ph coordinator.Phase) {
 		length = int(u.plan.Settle / time.Millisecond)
 	case coordinator.Running:
 		text = "publishing for " + u.plan.Duration.String()
-		if u.plan.Mode == plan.Idle {
+		switch u.plan.Mode {
+		case plan.Idle:
 			text = "holding for " + u.plan.Duration.String()
+		case plan.Storm:
+			text = "waiting for the server to go away, up to " + u.plan.Duration.String()
 		}
 		length = int(u.plan.Duration / time.Millisecond)
 	case coordinator.Finishing:
 		text = "waiting for the last deliveries"
+		if !u.plan.Mode.Sends() {
+			text = "closing the account"
+		}
 		length = int(u.plan.Timeout / time.Millisecond)
 	case coordinator.Done:
 		text = "closing"
@@ -84,6 +90,9 @@ func (u *ui) progress(ph coordinator.Phase, p client.Progress) {
 	text := fmt.Sprintf("%s: %d open, %d failed", ph, p.Open, p.Failed)
 	if p.Lost > 0 {
 		text += fmt.Sprintf(", %d lost", p.Lost)
+	}
+	if p.Losses > 0 {
+		text += fmt.Sprintf(", %d lost and not back", p.Away)
 	}
 	if p.Sent > 0 {
 		text += fmt.Sprintf("; %d sent, %d delivered", p.Sent, p.Delivered)

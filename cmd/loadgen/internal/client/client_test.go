@@ -37,11 +37,18 @@ func newPlan(t *testing.T, url string, conns int) *plan.Plan {
 // play runs a plan in this process, from the first connection to the last.
 func play(t *testing.T, p *plan.Plan) *Result {
 	t.Helper()
+	return playWith(t, p, func(*Fleet) {})
+}
+
+// playWith has the Fleet prepared before the first connection.
+func playWith(t *testing.T, p *plan.Plan, prepare func(*Fleet)) *Result {
+	t.Helper()
 	before := descriptors(t)
 	f, err := New(p, p.Split(1, 2)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+	prepare(f)
 	ctx := context.Background()
 	f.Connect(ctx)
 	clk, err := clock.New()
@@ -59,7 +66,7 @@ func play(t *testing.T, p *plan.Plan) *Result {
 	}
 	res := f.Finish(ctx, totals, clk.Now()+int64(p.Timeout))
 	f.Close()
-	if after := descriptors(t); after > before+p.Conns { // the relay may still hold its ends
+	if after := descriptors(t); after > before+p.Conns+p.Churned().Total { // the relay may still hold its ends
 		t.Errorf("%d descriptors are left over", after-before)
 	}
 	return res

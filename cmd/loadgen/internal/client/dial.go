@@ -25,44 +25,35 @@ const (
 
 // attempt is what a connection needs until it is open.
 type attempt struct {
-	began int64 // first attempt, CLOCK_MONOTONIC in nanoseconds
-	tries int
-	timer poller.Timer
-	buf   []byte // a part of the server's answer
+	errand errand
+	began  int64 // from when on it counts, CLOCK_MONOTONIC in nanoseconds
+	tries  int
+	timer  poller.Timer
+	buf    []byte // a part of the server's answer
 }
 
-// dialMore starts as many attempts as may be under way.
-func (l *lane) dialMore() {
-	if l.dialling { // called by an attempt that failed at once: the caller goes on
-		return
-	}
-	l.dialling = true
-	defer func() { l.dialling = false }()
-	if l.silent >= l.limit {
-		l.despair()
-	}
-	// What has timed out isn't replaced before another opens.
-	for n := 0; l.dialled < l.granted && l.inFlight < l.limit-l.silent && !l.closing; n++ {
-		if n == dialsPerTurn {
-			l.loop.Post(task(l.dialMore))
-			return
-		}
-		c := &l.conns[l.dialled]
-		l.dialled++
-		now := l.clk.Now()
-		if l.count.FirstDial == 0 {
-			l.count.FirstDial = now
-		}
-		c.dial = &attempt{began: now}
-		c.try()
-	}
+// errand is what a connection is opened for: what becomes of it is the errand's
+// to say.
+type errand interface {
+	// opened is told that the handshake is done. rest are frames that have come
+	// with the server's answer.
+	opened(c *conn, now int64, rest []byte)
+	// refused is told that an attempt has failed. The connection is waiting: for
+	// another one, or to be given up.
+	refused(c *conn, r refusal)
+}
+
+// refusal is how an attempt failed.
+type refusal struct {
+	reason    string // in few words, without addresses
+	transient bool   // another attempt may go better
+	silent    bool   // there was no answer in time
 }
 
 // try makes an attempt. The request is written at once: on loopback the
 // connection is up by the time connect returns, which saves a wake-up.
 func (c *conn) try() {
 	l := c.lane
-	l.inFlight++
 	c.dial.tries++
 	src := netip.AddrPortFrom(l.plan.Sources.At(c.number(), c.dial.tries-1), 0)
 	fd, err := poller.Dial(src, l.plan.Addr)
@@ -142,7 +133,7 @@ func (c *conn) answered(p []byte) {
 	}
 	n, err := l.greet.CheckResponse(p)
 	if err != nil {
-		c.giveUp(strings.TrimPrefix(err.Error(), "handshake: "))
+		c.over(refusal{reason: strings.TrimPrefix(err.Error(), "handshake: ")})
 		return
 	}
 	if n == 0 {
@@ -151,46 +142,16 @@ func (c *conn) answered(p []byte) {
 		}
 		return
 	}
-	now := l.clk.Now()
-	l.handshake.Record(now - d.began)
-	l.count.LastOpen = now
-	l.count.Opened++
 	l.loop.ClearTimer(&d.timer)
-	c.dial = nil
-	c.st = open
-	l.live++
-	l.inFlight--
-	l.silent = 0
-	if id, ok := l.plan.Publisher(c.number()); ok {
-		c.pub = &publisher{conn: c, id: id}
-		l.pubs = append(l.pubs, c.pub)
-	}
-	if n < len(p) {
-		c.receive(p[n:])
-	}
-	l.dialMore()
-	l.checkSettled()
+	d.errand.opened(c, l.clk.Now(), p[n:])
 }
 
 func (c *conn) timeout() {
-	c.lane.silent++
+	step := "handshake"
 	if c.st == connecting {
-		c.giveUp("connect: no answer in time")
-		return
+		step = "connect"
 	}
-	c.giveUp("handshake: no answer in time")
-}
-
-// despair gives up what hasn't been tried yet: as many attempts as may be under
-// way have timed out since a connection last opened, and at that rate the rest
-// would take hours. A server that has as many connections as it wants leaves
-// others in the kernel's queue.
-func (l *lane) despair() {
-	for ; l.dialled < len(l.conns); l.dialled++ {
-		l.conns[l.dialled].st = failed
-		l.count.Failed++
-		l.fail("not tried: the server had stopped accepting")
-	}
+	c.over(refusal{reason: step + ": no answer in time", silent: true})
 }
 
 var errHungUp = errors.New("the server closed the connection before it answered")
@@ -209,40 +170,43 @@ func transient(err error) bool {
 	return false
 }
 
-// refused ends an attempt. Another follows if that may help.
+// refused ends an attempt that failed at a step.
 func (c *conn) refused(step string, err error) {
-	l, d := c.lane, c.dial
-	if !transient(err) || d.tries == maxAttempts || l.closing {
-		var errno unix.Errno
-		if errors.As(err, &errno) { // without addresses, which would make every reason different
-			err = errno
-		}
-		c.giveUp(step + ": " + err.Error())
-		return
+	r := refusal{transient: transient(err)}
+	var errno unix.Errno
+	if errors.As(err, &errno) { // without addresses, which would make every reason different
+		err = errno
 	}
-	c.end(waiting)
-	d.buf = nil
-	l.inFlight--
-	l.retrying++
-	l.loop.SetTimer(&d.timer, firstBackoff<<(d.tries-1), func() {
-		l.retrying--
-		l.count.Retries++
-		c.try()
-	})
-	l.dialMore()
+	r.reason = step + ": " + err.Error()
+	c.over(r)
 }
 
-// giveUp ends the last attempt.
-func (c *conn) giveUp(reason string) {
+// over ends an attempt that has failed.
+func (c *conn) over(r refusal) {
+	d := c.dial
+	c.lane.loop.ClearTimer(&d.timer)
+	c.end(waiting)
+	d.buf = nil
+	d.errand.refused(c, r)
+}
+
+// up takes a connection into service. rest are frames that have come with the
+// server's answer.
+func (c *conn) up(rest []byte) {
 	l := c.lane
-	l.loop.ClearTimer(&c.dial.timer)
-	c.end(failed)
-	c.dial = nil
-	l.inFlight--
-	l.count.Failed++
-	l.fail(reason)
-	l.dialMore()
-	l.checkSettled()
+	c.dial, c.st = nil, open
+	l.live++
+	if c.kind == stalled {
+		c.stall()
+		return
+	}
+	if id, ok := l.plan.Publisher(c.number()); ok {
+		c.pub = &publisher{conn: c, id: id}
+		l.pubs = append(l.pubs, c.pub)
+	}
+	if len(rest) > 0 {
+		c.receive(rest)
+	}
 }
 
 // abandon ends what isn't open yet when the run is over.
@@ -252,12 +216,4 @@ func (l *lane) abandon(c *conn) {
 		c.dial = nil
 	}
 	c.end(failed)
-}
-
-// checkSettled tells when every connection is open or has failed for good.
-func (l *lane) checkSettled() {
-	if l.onSettled != nil && l.dialled == len(l.conns) && l.inFlight == 0 && l.retrying == 0 {
-		l.onSettled()
-		l.onSettled = nil
-	}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,7 @@ const (
 )
 
 // linger is how long after the last expected delivery the Fleet still listens,
-// for messages that come twice.
+// for messages that come twice and for what comes of a nudge.
 const linger = 200 * time.Millisecond
 
 // Fleet is one process's share of a run's connections. Its methods are to be
@@ -113,9 +114,10 @@ func (f *Fleet) Connect(ctx context.Context) {
 	}
 }
 
-// Publish runs the plan's messages from start on, a CLOCK_MONOTONIC reading,
-// and returns when all have left, or when ctx is over. The result is how many
-// each publisher of this Fleet has sent.
+// Publish runs the plan's messages and churn from start on, a CLOCK_MONOTONIC
+// reading, and returns when all that was due has begun, in a storm only when ctx
+// is over, or when ctx is over anyway. The result is how many messages each
+// publisher of this Fleet has sent.
 func (f *Fleet) Publish(ctx context.Context, start int64) []Sent {
 	end := start + int64(f.plan.Duration)
 	for _, l := range f.lanes {
@@ -126,36 +128,58 @@ func (f *Fleet) Publish(ctx context.Context, start int64) []Sent {
 	f.wg.Go(func() { f.probe.run(probing, f.lanes, f.clk) })
 
 	if sleep(ctx, f.clk.Until(start)) {
-		if f.plan.Mode == plan.Fanout && f.plan.Open() {
-			f.pace(ctx, start)
-		} else {
+		var churning sync.WaitGroup
+		if f.plan.Churn > 0 {
+			churning.Go(func() {
+				schedule, after := f.plan.ChurnedBy(f.share)
+				f.pace(ctx, start+int64(after), schedule, f.lanes, func(l *lane, due int) { l.churn.release(due) })
+			})
+		}
+		switch {
+		case f.plan.Mode == plan.Storm:
+			<-ctx.Done()
+		case f.plan.Mode == plan.Fanout && f.plan.Open():
+			senders := slices.DeleteFunc(slices.Clone(f.lanes), func(l *lane) bool { return len(l.pubs) == 0 })
+			f.pace(ctx, start, f.plan.Messages(), senders, (*lane).release)
+		default:
 			for _, l := range f.lanes {
 				f.post(l, l.pumpAll)
 			}
 			sleep(ctx, f.clk.Until(end))
 		}
+		churning.Wait()
 	}
 	return f.drain(ctx, end+int64(f.plan.Timeout))
 }
 
-// pace has the publishers send what is due, whenever something is.
-func (f *Fleet) pace(ctx context.Context, start int64) {
-	schedule := f.plan.Messages()
-	for sent := 0; sent < schedule.Total; {
+// pace tells lanes how much of a schedule that begins at start is due, whenever
+// that changes.
+func (f *Fleet) pace(ctx context.Context, start int64, schedule pacer.Pacer, lanes []*lane, release func(l *lane, due int)) {
+	for told := 0; told < schedule.Total; {
 		elapsed := time.Duration(f.clk.Now() - start)
 		due := schedule.Due(elapsed)
-		if due > sent {
-			for _, l := range f.lanes {
-				if len(l.pubs) > 0 {
-					f.post(l, func() { l.release(due) })
-				}
+		if due > told {
+			for _, l := range lanes {
+				f.post(l, func() { release(l, due) })
 			}
-			sent = due
+			told = due
 		}
-		wait, more := schedule.Wait(elapsed, sent)
+		wait, more := schedule.Wait(elapsed, told)
 		if more && !sleep(ctx, wait) {
 			return
 		}
+	}
+}
+
+// FirstLoss returns when a connection of this Fleet was first lost in a storm,
+// as a CLOCK_MONOTONIC reading; 0 if none was.
+func (f *Fleet) FirstLoss() int64 { return f.Snapshot().FirstLoss }
+
+// CountFrom says when the first connection of the whole run was lost: from then
+// on Finish counts how long the others took to come back.
+func (f *Fleet) CountFrom(firstLoss int64) {
+	for _, l := range f.lanes {
+		f.post(l, func() { l.storm.first = firstLoss })
 	}
 }
 
@@ -199,7 +223,12 @@ func (f *Fleet) Finish(ctx context.Context, totals []uint32, deadline int64) *Re
 		complete = false
 		break
 	}
-	if complete {
+	if f.plan.Slow > 0 {
+		for _, l := range f.lanes {
+			f.post(l, l.nudge)
+		}
+	}
+	if complete || f.plan.Slow > 0 {
 		sleep(ctx, linger)
 	}
 	if f.stopProbe != nil {

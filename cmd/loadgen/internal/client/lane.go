@@ -76,6 +76,9 @@ type lane struct {
 	closing     bool
 	onShut      func()
 
+	churn *churn // nil without
+	storm *storm // nil but in that mode
+
 	handshake, latency, late, lag recorder.Histogram
 	messages                      *recorder.Messages
 }
@@ -112,10 +115,20 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 		messages:  recorder.NewMessages(maxKept),
 	}
 	for j := range l.conns {
-		l.conns[j] = conn{lane: l, fd: -1, at: int32(j)}
+		c := &l.conns[j]
+		*c = conn{lane: l, fd: -1, at: int32(j)}
+		if p.Stalled(c.number()) {
+			c.kind = stalled
+		}
+	}
+	if p.Churn > 0 {
+		l.churn = newChurn(l, share, i)
+	}
+	if p.Mode == plan.Storm {
+		l.storm = newStorm(l)
 	}
 	copy(l.mask[:], l.greet.Key[:])
-	if p.Mode != plan.Idle {
+	if p.Mode.Sends() {
 		l.body = make([]byte, p.Size)
 		payload.Pad(l.body)
 	}
@@ -134,9 +147,19 @@ const (
 	connecting               // TCP
 	handshaking              // request sent
 	open
-	parting // close frame sent, waiting for the server to close
+	parting // close frame sent at the end of the run, waiting for the server to close
+	leaving // likewise, of a passing connection
 	failed  // never opened
 	lost    // was open
+)
+
+// kind is what a connection is for.
+type kind uint8
+
+const (
+	member  kind = iota // stays, and reads
+	stalled             // stays, and doesn't read
+	passing             // comes and goes beside the others
 )
 
 // conn is one connection. 48 bytes, and as little elsewhere.
@@ -146,12 +169,19 @@ type conn struct {
 	dial *attempt      // nil once it is open
 	pub  *publisher    // nil unless it publishes
 	fd   int32
-	at   int32 // index in lane.conns
+	at   int32 // index in lane.conns, or of the lane's passing connections
 	st   state
+	kind kind
 }
 
-// number is the connection's number within the run.
-func (c *conn) number() int { return c.lane.first + int(c.at)*c.lane.stride }
+// number is the connection's number within the run; those that pass come behind
+// the others.
+func (c *conn) number() int {
+	if c.kind == passing {
+		return c.lane.plan.Conns + c.lane.churn.number(int(c.at))
+	}
+	return c.lane.first + int(c.at)*c.lane.stride
+}
 
 // end closes the connection, which is in no list afterwards.
 func (c *conn) end(st state) {
@@ -172,28 +202,40 @@ func (c *conn) end(st state) {
 	c.st = st
 }
 
-// lose ends an open connection that should have stayed open.
+// lose ends a connection of which the server has let go, or should have.
 func (c *conn) lose(reason string) {
 	l := c.lane
-	if c.st == parting {
-		c.end(lost)
-		l.checkShut()
+	if c.st == leaving {
+		l.churn.left(c)
 		return
 	}
+	goodbye := c.st == parting
 	c.end(lost)
-	l.count.Lost++
-	l.fail("lost: " + reason)
-	if l.totals != nil {
-		l.outstanding -= int64(l.missing(c))
-		l.checkComplete()
+	switch {
+	case goodbye:
+		l.checkShut()
+	case c.kind == stalled:
+		l.count.StalledEnded++
+	case l.storm != nil:
+		l.storm.lose(c, reason)
+	default:
+		l.count.Lost++
+		l.fail("lost: " + reason)
+		if l.totals != nil {
+			l.outstanding -= int64(l.missing(c))
+			l.checkComplete()
+		}
 	}
 }
 
-func (l *lane) fail(reason string) {
-	if _, known := l.fails[reason]; !known && len(l.fails) >= maxReasons {
+func (l *lane) fail(reason string) { tally(l.fails, reason) }
+
+// tally counts a reason. Only so many are told apart.
+func tally(reasons map[string]int, reason string) {
+	if _, known := reasons[reason]; !known && len(reasons) >= maxReasons {
 		reason = "other reasons"
 	}
-	l.fails[reason]++
+	reasons[reason]++
 }
 
 // missing returns how many messages c hasn't got of those sent to it.
@@ -226,7 +268,7 @@ func (l *lane) await(totals []uint32, done func()) {
 		l.totals = []uint32{}
 	}
 	for i := range l.conns {
-		if c := &l.conns[i]; c.st == open {
+		if c := &l.conns[i]; c.st == open && c.kind == member {
 			l.outstanding += int64(l.missing(c))
 		}
 	}
@@ -234,7 +276,7 @@ func (l *lane) await(totals []uint32, done func()) {
 }
 
 func (l *lane) checkComplete() {
-	if l.onComplete != nil && l.outstanding <= 0 {
+	if l.onComplete != nil && l.outstanding <= 0 && l.churn.pending() == 0 {
 		l.onComplete()
 		l.onComplete = nil
 	}
@@ -248,6 +290,10 @@ func (l *lane) shut(done func()) {
 		c := &l.conns[i]
 		switch c.st {
 		case open:
+			if c.kind == stalled { // the answer would come behind all that it hasn't read
+				c.end(lost)
+				continue
+			}
 			c.st = parting
 			l.send(c, wire.AppendMaskedFrame(l.loop.WriteScratch()[:0], wire.OpClose,
 				wire.AppendClosePayload(nil, wire.CloseNormal, ""), l.mask))
@@ -255,6 +301,7 @@ func (l *lane) shut(done func()) {
 			l.abandon(c)
 		}
 	}
+	l.churn.abandon()
 	l.checkShut()
 }
 
@@ -279,25 +326,30 @@ func (l *lane) closeAll() {
 }
 
 func (l *lane) progress() Progress {
-	return Progress{
+	p := Progress{
 		Open:      l.live,
 		Failed:    l.count.Failed,
 		Lost:      l.count.Lost,
 		Sent:      l.count.Sent,
 		Delivered: l.count.Delivered,
 	}
+	if s := l.storm; s != nil {
+		p.Losses, p.Away, p.FirstLoss = s.losses, s.away, s.first
+	}
+	return p
 }
 
 // result closes the lane's account and returns it; what it holds is the
 // caller's.
 func (l *lane) result(totals []uint32) *Result {
 	l.totals, l.closed = totals, true
+	l.churn.settle()
 	res := newResult()
 	res.Counts = l.count
 	res.Counts.Pause = l.pause.length.Nano()
 	for i := range l.conns {
 		c := &l.conns[i]
-		if c.st != open && c.st != lost {
+		if c.st != open && c.st != lost || c.kind == stalled {
 			continue
 		}
 		for s := range l.nstrm {
@@ -309,5 +361,11 @@ func (l *lane) result(totals []uint32) *Result {
 	res.Failures = maps.Clone(l.fails)
 	res.Handshake, res.Latency, res.Late, res.Lag = l.handshake, l.latency, l.late, l.lag
 	res.Messages = l.messages
+	if l.churn != nil {
+		res.Churn = l.churn.handshake
+	}
+	if l.storm != nil {
+		res.Storm = l.storm.account()
+	}
 	return res
 }

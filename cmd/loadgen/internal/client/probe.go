@@ -18,7 +18,7 @@ const probeEvery = 20 * time.Millisecond
 // read and timed, and how much processor time goes into messages, without what
 // the process uses while there are none.
 type probe struct {
-	work atomic.Int64  // messages sent and received, as the loops last said
+	work atomic.Int64  // messages sent and received and connections churned, as the loops last said
 	cpu  time.Duration // used in the intervals in which work went on
 }
 
@@ -32,7 +32,7 @@ func (p *probe) run(ctx context.Context, lanes []*lane, clk clock.Clock) {
 		for i, l := range lanes {
 			l.loop.Post(task(func() {
 				l.lag.Record(clk.Now() - now)
-				done := l.count.Sent + l.count.Delivered
+				done := l.count.Sent + l.count.Delivered + int64(l.count.ChurnOpened)
 				p.work.Add(done - seen[i])
 				seen[i] = done
 			}))

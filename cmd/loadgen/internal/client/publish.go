@@ -22,7 +22,7 @@ type publisher struct {
 // begin sets the time of the first message and of the end.
 func (l *lane) begin(start, end int64) {
 	l.start, l.end = start, end
-	l.pause.set(l, l.live)
+	l.pause.set(l, l.live-(l.count.Stalled-l.count.StalledEnded))
 }
 
 // release lets the first due messages of the run leave, those that publishers
@@ -158,6 +158,9 @@ func (l *lane) unsent() (n int) {
 // freeze ends sending and returns how much each publisher has sent.
 func (l *lane) freeze() []Sent {
 	l.frozen = true
+	if l.storm != nil {
+		l.storm.freeze()
+	}
 	var out []Sent
 	for _, p := range l.pubs {
 		if p.next > 0 {

@@ -31,6 +31,12 @@ func (c *conn) event(ev poller.Events) {
 	if ev == poller.Stopped || c.fd < 0 {
 		return
 	}
+	if c.kind == stalled && c.st == open {
+		if ev&(poller.HalfClosed|poller.Broken) != 0 {
+			c.lose("ended by the server")
+		}
+		return
+	}
 	if c.st == connecting {
 		if ev&(poller.Writable|poller.Broken) != 0 {
 			c.connected()
@@ -52,7 +58,7 @@ func (c *conn) readable(end bool) {
 	l := c.lane
 	buf := l.loop.Scratch()
 	for range readsPerWake {
-		if c.fd < 0 {
+		if c.fd < 0 || c.kind == stalled && c.st == open {
 			return
 		}
 		n, err := l.sys.Read(int(c.fd), buf)
@@ -91,6 +97,9 @@ func (c *conn) readable(end bool) {
 // receive takes the messages in p.
 func (c *conn) receive(p []byte) {
 	l := c.lane
+	if c.st == leaving { // it has said goodbye: only the end matters
+		return
+	}
 	now := l.clk.Now()
 	dec := c.dec
 	if dec == nil {
@@ -147,7 +156,7 @@ func (c *conn) broken(dec *wire.Decoder, err error) {
 // deliver enters a message that arrived.
 func (c *conn) deliver(m wire.Message, now int64) {
 	l := c.lane
-	if l.plan.Mode == plan.Idle { // a server may greet; this run sends nothing to compare with
+	if !l.plan.Mode.Sends() { // a server may greet; this run sends nothing to compare with
 		return
 	}
 	h, err := l.codec.Parse(m.Payload)

@@ -9,6 +9,11 @@ type Progress struct {
 	Lost      int   `json:"lost"`
 	Sent      int64 `json:"sent"`
 	Delivered int64 `json:"delivered"`
+
+	// In a storm:
+	Losses    int   `json:"losses,omitempty"`     // of connections, each time counted
+	Away      int   `json:"away,omitempty"`       // connections lost and not back
+	FirstLoss int64 `json:"first_loss,omitempty"` // CLOCK_MONOTONIC, nanoseconds; 0: none
 }
 
 // Add adds another process's part.
@@ -18,6 +23,17 @@ func (p *Progress) Add(q Progress) {
 	p.Lost += q.Lost
 	p.Sent += q.Sent
 	p.Delivered += q.Delivered
+	p.Losses += q.Losses
+	p.Away += q.Away
+	p.FirstLoss = earlier(p.FirstLoss, q.FirstLoss)
+}
+
+// earlier returns the earlier of two times, of which either may be unknown, 0.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // Sent is how many messages a publisher has sent.
@@ -35,7 +51,7 @@ type Counts struct {
 	FirstDial  int64 `json:"first_dial"`  // CLOCK_MONOTONIC, nanoseconds
 	LastOpen   int64 `json:"last_open"`   // likewise
 	LastArrive int64 `json:"last_arrive"` // likewise, of a delivery
-	ActiveCPU  int64 `json:"active_cpu"`  // processor time that went into messages, nanoseconds
+	ActiveCPU  int64 `json:"active_cpu"`  // processor time that went into messages and churn, nanoseconds
 	Pause      int64 `json:"pause"`       // longest between two reads while messages come in, nanoseconds
 	Sent       int64 `json:"sent"`        // messages
 	Expected   int64 `json:"expected"`    // deliveries that should have come
@@ -44,6 +60,13 @@ type Counts struct {
 	Duplicate  int64 `json:"duplicate"`
 	Reordered  int64 `json:"reordered"`
 	Corrupt    int64 `json:"corrupt"`
+
+	Stalled      int `json:"stalled"`       // connections that opened and stopped reading
+	StalledEnded int `json:"stalled_ended"` // of them, those that the server ended
+
+	Churned     int `json:"churned"`      // passing connections that were due
+	ChurnOpened int `json:"churn_opened"` // of them, those that opened
+	ChurnFailed int `json:"churn_failed"` // and those that didn't
 }
 
 // Result is the account of a finished run, or of a part of it.
@@ -54,6 +77,8 @@ type Result struct {
 	Latency   recorder.Histogram `json:"latency"`   // intended time to arrival, of every delivery
 	Late      recorder.Histogram `json:"late"`      // intended to actual time of sending
 	Lag       recorder.Histogram `json:"lag"`       // of the event loops
+	Churn     recorder.Histogram `json:"churn"`     // passing connections: due to open
+	Storm     *Storm             `json:"storm"`     // nil but in that mode
 	Messages  *recorder.Messages `json:"-"`
 	Encoded   []byte             `json:"messages"` // Messages, for another process
 }
@@ -65,6 +90,7 @@ func newResult() *Result {
 		Latency:   recorder.NewHistogram(),
 		Late:      recorder.NewHistogram(),
 		Lag:       recorder.NewHistogram(),
+		Churn:     recorder.NewHistogram(),
 		Messages:  recorder.NewMessages(maxKept),
 	}
 }
@@ -79,9 +105,7 @@ func (r *Result) Merge(o *Result) {
 	a.Failed += b.Failed
 	a.Lost += b.Lost
 	a.Retries += b.Retries
-	if a.FirstDial == 0 || b.FirstDial != 0 && b.FirstDial < a.FirstDial {
-		a.FirstDial = b.FirstDial
-	}
+	a.FirstDial = earlier(a.FirstDial, b.FirstDial)
 	a.LastOpen = max(a.LastOpen, b.LastOpen)
 	a.LastArrive = max(a.LastArrive, b.LastArrive)
 	a.ActiveCPU += b.ActiveCPU
@@ -93,6 +117,11 @@ func (r *Result) Merge(o *Result) {
 	a.Duplicate += b.Duplicate
 	a.Reordered += b.Reordered
 	a.Corrupt += b.Corrupt
+	a.Stalled += b.Stalled
+	a.StalledEnded += b.StalledEnded
+	a.Churned += b.Churned
+	a.ChurnOpened += b.ChurnOpened
+	a.ChurnFailed += b.ChurnFailed
 	for reason, n := range o.Failures {
 		r.Failures[reason] += n
 	}
@@ -100,6 +129,8 @@ func (r *Result) Merge(o *Result) {
 	r.Latency.Merge(o.Latency)
 	r.Late.Merge(o.Late)
 	r.Lag.Merge(o.Lag)
+	r.Churn.Merge(o.Churn)
+	r.Storm = r.Storm.merge(o.Storm)
 	r.Messages.Merge(o.Messages)
 }
 

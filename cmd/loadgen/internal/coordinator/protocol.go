@@ -7,6 +7,8 @@
 //	parent    connect ─────────▶ publish ──────▶ finish ─────▶ quit
 //	worker      progress… ready ◀┘   progress… sent ◀┘  result ◀┘   exits
 //
+// In a storm the parent also says when publish is over: with stop.
+//
 // One process is no special case: it is one worker.
 package coordinator
 
@@ -34,8 +36,9 @@ type publishCommand struct {
 }
 
 type finishCommand struct {
-	Totals   []uint32 `json:"totals"`   // messages sent, by publisher
-	Deadline int64    `json:"deadline"` // CLOCK_MONOTONIC, nanoseconds
+	Totals    []uint32 `json:"totals"`     // messages sent, by publisher
+	Deadline  int64    `json:"deadline"`   // CLOCK_MONOTONIC, nanoseconds
+	FirstLoss int64    `json:"first_loss"` // of the run, likewise; 0: none
 }
 
 // event is what a worker tells the parent. One field is set.
@@ -48,5 +51,6 @@ type event struct {
 }
 
 type sentEvent struct {
-	By []client.Sent `json:"by"`
+	By        []client.Sent `json:"by"`
+	FirstLoss int64         `json:"first_loss"` // of this worker; see client.Fleet
 }

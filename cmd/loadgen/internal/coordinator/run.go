@@ -110,6 +110,7 @@ func Run(ctx context.Context, job Job) (*Outcome, error) {
 	r.pause(r.Plan.Settle)
 
 	var totals []uint32
+	var firstLoss int64
 	deadline := r.Clock.Now() + int64(partGrace)
 	if r.late == nil {
 		r.enter(Running)
@@ -118,9 +119,15 @@ func Run(ctx context.Context, job Job) (*Outcome, error) {
 		if r.Plan.Mode == plan.Fanout {
 			totals = make([]uint32, r.Plan.Publishers)
 		}
+		if r.Plan.Mode == plan.Storm {
+			r.storm()
+		}
 		r.await(func(c *child, e event) bool {
 			if e.Sent == nil {
 				return false
+			}
+			if at := e.Sent.FirstLoss; at != 0 && (firstLoss == 0 || at < firstLoss) {
+				firstLoss = at
 			}
 			for _, s := range e.Sent.By {
 				if s.Publisher < len(totals) {
@@ -135,7 +142,9 @@ func Run(ctx context.Context, job Job) (*Outcome, error) {
 		}
 	}
 	r.enter(Finishing)
-	r.tell(func(*child) command { return command{Finish: &finishCommand{Totals: totals, Deadline: deadline}} })
+	r.tell(func(*child) command {
+		return command{Finish: &finishCommand{Totals: totals, Deadline: deadline, FirstLoss: firstLoss}}
+	})
 	r.await(func(c *child, e event) bool {
 		if e.Result == nil {
 			return false

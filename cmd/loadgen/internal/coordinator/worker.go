@@ -76,8 +76,12 @@ func Work(in io.Reader, out io.Writer, orphaned func()) error {
 		var e event
 		switch {
 		case c.Publish != nil:
-			e.Sent = &sentEvent{fleet.Publish(ctx, c.Publish.Start)}
+			e.Sent = &sentEvent{By: fleet.Publish(ctx, c.Publish.Start)}
+			e.Sent.FirstLoss = fleet.FirstLoss()
 		case c.Finish != nil:
+			if c.Finish.FirstLoss != 0 {
+				fleet.CountFrom(c.Finish.FirstLoss)
+			}
 			e.Result = fleet.Finish(ctx, c.Finish.Totals, c.Finish.Deadline)
 			if err := e.Result.Pack(); err != nil {
 				e = event{Failed: err.Error()}

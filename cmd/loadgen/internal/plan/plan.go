@@ -23,7 +23,11 @@ const (
 	Fanout Mode = "fanout" // publishers send, everybody on the topic receives
 	Echo   Mode = "echo"   // each connection gets back what it sends
 	Idle   Mode = "idle"   // nobody sends
+	Storm  Mode = "storm"  // nobody sends; connections that are lost come back
 )
+
+// Sends reports whether messages are sent.
+func (m Mode) Sends() bool { return m == Fanout || m == Echo }
 
 // Plan is a run. It is never changed once the run has begun.
 type Plan struct {
@@ -40,6 +44,8 @@ type Plan struct {
 	Sources    Sources `json:"sources"`
 	Publishers int     `json:"publishers"`
 	Topics     int     `json:"topics"`
+	Slow       float64 `json:"slow"`  // share of the connections that stop reading once they are open
+	Churn      float64 `json:"churn"` // further connections per second in total that come and go
 
 	Rate     float64       `json:"rate"`   // messages per second in total, in the open model
 	Window   int           `json:"window"` // messages in flight per sender in the closed model; 0: open
@@ -62,6 +68,8 @@ type Share struct {
 	First int `json:"first"`
 	Count int `json:"count"`
 	Loops int `json:"loops"` // event loops to spread them over
+	Index int `json:"index"` // of this share, from 0
+	Of    int `json:"of"`    // how many shares there are
 }
 
 // Split divides the connections into as many shares of nearly equal size.
@@ -69,7 +77,7 @@ func (p *Plan) Split(processes, loops int) []Share {
 	shares := make([]Share, processes)
 	for i := range shares {
 		from, to := i*p.Conns/processes, (i+1)*p.Conns/processes
-		shares[i] = Share{First: from, Count: to - from, Loops: max(1, min(loops, to-from))}
+		shares[i] = Share{First: from, Count: to - from, Loops: max(1, min(loops, to-from)), Index: i, Of: processes}
 	}
 	return shares
 }
@@ -125,7 +133,7 @@ func (p *Plan) Publisher(conn int) (int, bool) {
 	switch p.Mode {
 	case Echo:
 		return conn, true
-	case Idle:
+	case Idle, Storm:
 		return 0, false
 	}
 	topic, place := conn%p.Topics, conn/p.Topics
@@ -156,7 +164,7 @@ func (p *Plan) Streams() int {
 	switch p.Mode {
 	case Echo:
 		return 1
-	case Idle:
+	case Idle, Storm:
 		return 0
 	}
 	return p.TopicPublishers(0)

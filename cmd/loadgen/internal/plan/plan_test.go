@@ -76,8 +76,8 @@ func TestStreams(t *testing.T) {
 func TestSplit(t *testing.T) {
 	p := &Plan{Conns: 100_001}
 	next := 0
-	for _, s := range p.Split(6, 2) {
-		if s.First != next || s.Count < 16666 || s.Count > 16667 || s.Loops != 2 {
+	for i, s := range p.Split(6, 2) {
+		if s.First != next || s.Count < 16666 || s.Count > 16667 || s.Loops != 2 || s.Index != i || s.Of != 6 {
 			t.Errorf("share %+v after %d", s, next)
 		}
 		next += s.Count
@@ -161,7 +161,7 @@ func TestTravels(t *testing.T) {
 	want := Plan{
 		Run: 1 << 63, Mode: Echo, Addr: netip.MustParseAddrPort("127.0.0.1:80"), Host: "h", Target: "/t",
 		TLS:   &TLS{ServerName: "h", CA: []byte("-----BEGIN"), Insecure: true},
-		Conns: 5, Ramp: 1.5, Sources: LoopbackSources(300), Publishers: 2, Topics: 3, Rate: 0.1, Window: 4,
+		Conns: 5, Ramp: 1.5, Sources: LoopbackSources(300), Publishers: 2, Topics: 3, Slow: 0.2, Churn: 1.5, Rate: 0.1, Window: 4,
 		Size: 128, Duration: time.Second, Settle: 1, Timeout: 2,
 	}
 	text, err := json.Marshal(want)

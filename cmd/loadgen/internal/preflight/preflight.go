@@ -85,13 +85,13 @@ func RaiseLimit() error {
 	return nil
 }
 
-// room is how many connections a process can hold.
-func (h Host) room() int { return max(0, h.Descriptors-reserve) }
+// room is how many of a plan's connections a process can hold.
+func (h Host) room(p *plan.Plan) int { return max(0, h.Descriptors-reserve-p.ChurnedAtOnce()) }
 
 // Processes returns how many worker processes a plan takes. asked is how many
 // the user wants, 0 for as few as will do.
 func (h Host) Processes(p *plan.Plan, asked int) (int, error) {
-	room := h.room()
+	room := h.room(p)
 	if room == 0 {
 		return 0, fmt.Errorf("a process may open only %d descriptors: raise the hard limit (ulimit -Hn)", h.Descriptors)
 	}
@@ -116,19 +116,24 @@ func (h Host) Loops(processes int) int { return max(1, (h.CPUs+processes-1)/proc
 // doesn't have enough of, and warnings for what may turn out too small.
 func (h Host) Check(p *plan.Plan, processes int) (warnings []string, err error) {
 	var errs []error
-	ends := int64(p.Conns)
+	conns := p.Conns + processes*p.ChurnedAtOnce() // at a time
+	ends := int64(conns)
 	if h.Loopback {
 		ends *= 2
 	}
 	if free := h.FilesMax - h.FilesUsed; h.FilesMax > 0 && free < ends {
 		errs = append(errs, fmt.Errorf("open files: %d connections take %d, the machine has room for %d more: sysctl -w fs.file-max=%d",
-			p.Conns, ends, free, h.FilesUsed+ends+ends/10))
+			conns, ends, free, h.FilesUsed+ends+ends/10))
 	}
 	ports := max(0, h.PortLast-h.PortFirst+1)
 	sources := max(1, p.Sources.Len())
-	if have := ports * sources; have < p.Conns {
+	have := ports * sources
+	if have < conns {
 		errs = append(errs, fmt.Errorf("ports: %d connections to %s from %d source address(es) with %d ports each are at most %d: sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\", or more addresses with -source-ips (%d would do)",
-			p.Conns, h.Server, sources, ports, have, (p.Conns+max(ports, 1)-1)/max(ports, 1)))
+			conns, h.Server, sources, ports, have, addresses(conns, ports)))
+	} else if all := conns + p.Lingering(); have < all {
+		warnings = append(warnings, fmt.Sprintf("ports: if it isn't the server that closes connections first, they keep their ports for a minute, and %d may be taken at a time; from %d source address(es) there are %d: if connections fail, more addresses with -source-ips (%d would do)",
+			all, sources, have, addresses(all, ports)))
 	}
 	per := int64(perEnd)
 	if p.TLS != nil {
@@ -137,14 +142,19 @@ func (h Host) Check(p *plan.Plan, processes int) (warnings []string, err error) 
 	need := ends*per + int64(processes)*perProcess
 	if h.MemAvailable > 0 && h.MemAvailable < need {
 		errs = append(errs, fmt.Errorf("memory: %d connections take about %d MB%s, available are %d MB: free some, or try -conns %d",
-			p.Conns, need>>20, bothEnds(h.Loopback), h.MemAvailable>>20, h.fits(processes, per)))
+			conns, need>>20, bothEnds(h.Loopback), h.MemAvailable>>20, h.fits(processes, per)))
 	}
-	if h.TrackedMax > 0 && h.TrackedMax-h.Tracked < int64(p.Conns) {
+	tracked := int64(conns + p.Lingering())
+	if h.TrackedMax > 0 && h.TrackedMax-h.Tracked < tracked {
 		warnings = append(warnings, fmt.Sprintf("the firewall tracks connections and has room for %d more; if connections time out: sysctl -w net.netfilter.nf_conntrack_max=%d",
-			h.TrackedMax-h.Tracked, h.Tracked+ends))
+			h.TrackedMax-h.Tracked, h.Tracked+max(ends, tracked)))
 	}
 	return warnings, errors.Join(errs...)
 }
+
+// addresses returns from how many addresses with so many ports each that many
+// connections can go out.
+func addresses(conns, ports int) int { return (conns + max(ports, 1) - 1) / max(ports, 1) }
 
 // fits returns how many connections there is memory for, if an end takes so much.
 func (h Host) fits(processes int, per int64) int64 {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/procfs"
@@ -48,6 +49,62 @@ func TestLoops(t *testing.T) {
 		if got := (Host{CPUs: tt.cpus}).Loops(tt.processes); got != tt.want {
 			t.Errorf("%d processors, %d processes: %d loops each, want %d", tt.cpus, tt.processes, got, tt.want)
 		}
+	}
+}
+
+// A process keeps room for as many churned connections as it has at a time.
+func TestProcessesWithChurn(t *testing.T) {
+	for _, tt := range []struct {
+		conns int
+		churn float64
+		want  int
+	}{
+		{19_872, 0, 1},
+		{18_848, 2000, 1},
+		{18_849, 2000, 2},
+		{19_862, 1, 1}, // ten of them in all
+		{19_863, 1, 2},
+	} {
+		p := &plan.Plan{Mode: plan.Fanout, Conns: tt.conns, Churn: tt.churn, Duration: 10 * time.Second}
+		if got, err := small().Processes(p, 0); got != tt.want || err != nil {
+			t.Errorf("%d connections, churn %v: %d, %v; want %d", tt.conns, tt.churn, got, err, tt.want)
+		}
+	}
+}
+
+// What comes and goes needs room too, and what it may leave behind is worth a
+// warning.
+func TestCheckChurn(t *testing.T) {
+	const far = `ports: if it isn't the server that closes connections first, they keep their ports for a minute, and 48048 may be taken at a time; from 1 source address(es) there are 28232: if connections fail, more addresses with -source-ips (2 would do)`
+	for _, tt := range []struct {
+		name      string
+		p         plan.Plan
+		edit      func(*Host)
+		warn, err string
+	}{
+		{"on loopback", plan.Plan{Mode: plan.Fanout, Conns: 26_000, Churn: 2000, Duration: time.Minute, Sources: plan.LoopbackSources(146_000)}, nil, "", ""},
+		{"few ports", plan.Plan{Mode: plan.Fanout, Conns: 26_000, Churn: 2000, Duration: 10 * time.Second}, nil, far, ""},
+		{"too few ports", plan.Plan{Mode: plan.Fanout, Conns: 27_000, Churn: 2000, Duration: time.Minute}, nil, "",
+			`ports: 29048 connections to 127.0.0.1:8080 from 1 source address(es) with 28232 ports each are at most 28232: sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more addresses with -source-ips (2 would do)`},
+		{"storm", plan.Plan{Mode: plan.Storm, Conns: 24_024}, nil, far, ""},
+		{"open files", plan.Plan{Mode: plan.Fanout, Conns: 1000, Churn: 2000, Duration: 10 * time.Second}, func(h *Host) { h.FilesMax = 4000 }, "",
+			"open files: 3048 connections take 6096, the machine has room for 3000 more: sysctl -w fs.file-max=7705"},
+		{"firewall", plan.Plan{Mode: plan.Fanout, Conns: 1000, Churn: 2000, Duration: 10 * time.Second}, func(h *Host) { h.Tracked, h.TrackedMax = 50_000, 65_536 },
+			"the firewall tracks connections and has room for 15536 more; if connections time out: sysctl -w net.netfilter.nf_conntrack_max=73048", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := small()
+			if tt.edit != nil {
+				tt.edit(&h)
+			}
+			warnings, err := h.Check(&tt.p, 2)
+			if got := strings.Join(warnings, "\n"); got != tt.warn {
+				t.Errorf("warnings\n%s, want\n%s", got, tt.warn)
+			}
+			if (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
+				t.Errorf("error\n%v, want\n%s", err, tt.err)
+			}
+		})
 	}
 }
 

@@ -49,6 +49,7 @@ type Relay struct {
 	conns      []net.Conn
 	handshakes int
 	messages   int
+	stopped    bool
 }
 
 // Start listens on a free port of 127.0.0.1 until the test ends, and returns
@@ -59,18 +60,28 @@ func (r *Relay) Start(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Serve(ln)
+	t.Cleanup(r.Stop)
+	return fmt.Sprintf("ws://%s/ws", ln.Addr())
+}
+
+// Serve takes connections from ln until Stop is called.
+func (r *Relay) Serve(ln net.Listener) {
 	r.ln, r.topics = ln, make(map[string][]net.Conn)
 	r.wg.Go(r.accept)
-	t.Cleanup(func() {
-		ln.Close()
-		r.mu.Lock()
-		for _, c := range r.conns {
-			c.Close()
-		}
-		r.mu.Unlock()
-		r.wg.Wait()
-	})
-	return fmt.Sprintf("ws://%s/ws", ln.Addr())
+}
+
+// Stop closes the listener and all connections, as a server's death does. It may
+// be called again.
+func (r *Relay) Stop() {
+	r.ln.Close()
+	r.mu.Lock()
+	r.stopped = true
+	for _, c := range r.conns {
+		c.Close()
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
 }
 
 func (r *Relay) accept() {
@@ -82,6 +93,9 @@ func (r *Relay) accept() {
 		r.mu.Lock()
 		n := len(r.conns)
 		r.conns = append(r.conns, c)
+		if r.stopped {
+			c.Close()
+		}
 		r.mu.Unlock()
 		if r.HangUp != nil && r.HangUp(n) {
 			c.Close()

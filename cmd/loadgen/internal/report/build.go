@@ -38,6 +38,8 @@ func Build(in Input) *Report {
 		ConnsLost:      c.Lost,
 		ConnectPerS:    rate(int64(c.Opened), c.LastOpen-c.FirstDial),
 		ConnectRetries: c.Retries,
+		Stalled:        c.Stalled,
+		StalledEnded:   c.StalledEnded,
 		Messages:       c.Sent,
 		Expected:       c.Expected,
 		Delivered:      c.Delivered,
@@ -56,12 +58,23 @@ func Build(in Input) *Report {
 		Conditions:     in.Conditions,
 	}
 	r.Warnings = append(r.Warnings, in.Outcome.Troubles...)
+	if p.Churn > 0 {
+		r.Churn = newChurn(res)
+	}
+	if p.Mode == plan.Storm {
+		r.Storm = newStorm(res.Storm)
+		r.ConnsLost += r.Storm.NotBack
+		if r.Storm.Lost == 0 && !r.Interrupted {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("nothing happened: the server was to go away within -duration %s, and no connection was lost", p.Duration))
+		}
+	}
 	r.timeline(res.Messages, in.Outcome.Start)
 	r.usage(in)
 	r.saturation(in)
 	r.OK = !r.Interrupted && len(in.Outcome.Troubles) == 0 &&
 		r.ConnsOpen == r.ConnsRequested && r.ConnsFailed == 0 && r.ConnsLost == 0 &&
-		r.Missing == 0 && r.Duplicate == 0 && r.Reordered == 0 && r.Corrupt == 0
+		r.Missing == 0 && r.Duplicate == 0 && r.Reordered == 0 && r.Corrupt == 0 &&
+		r.Churn.ok() && r.Storm.ok()
 	return r
 }
 

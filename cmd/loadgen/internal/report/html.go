@@ -31,15 +31,24 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	type failure struct {
-		Reason string
-		N      int
+	data := map[string]any{"R": r, "Charts": charts, "Sends": r.sends(), "Failures": sorted(r.Failures)}
+	if r.Storm != nil {
+		data["LostBy"], data["Refused"] = sorted(r.Storm.LostBy), sorted(r.Storm.Refused)
 	}
-	var failures []failure
-	for _, reason := range slices.Sorted(maps.Keys(r.Failures)) {
-		failures = append(failures, failure{reason, r.Failures[reason]})
+	return t.Execute(w, data)
+}
+
+type reason struct {
+	Reason string
+	N      int
+}
+
+// sorted returns reasons in the order of the alphabet.
+func sorted(reasons map[string]int) (out []reason) {
+	for _, name := range slices.Sorted(maps.Keys(reasons)) {
+		out = append(out, reason{name, reasons[name]})
 	}
-	return t.Execute(w, map[string]any{"R": r, "Charts": charts, "Failures": failures})
+	return out
 }
 
 func toInt(n any) int {

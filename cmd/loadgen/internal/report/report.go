@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"io"
 	"time"
+
+	"hubbub/cmd/loadgen/internal/plan"
 )
 
 // Report holds a run's figures. The JSON keys are stable. Times are
@@ -20,6 +22,8 @@ type Report struct {
 	ConnsLost      int     `json:"conns_lost"`   // that were and didn't stay so
 	ConnectPerS    float64 `json:"connect_per_s"`
 	ConnectRetries int     `json:"connect_retries"`
+	Stalled        int     `json:"stalled"`       // that stopped reading, as they were to
+	StalledEnded   int     `json:"stalled_ended"` // of them, those that the server ended
 
 	Messages       int64   `json:"messages"`  // sent
 	Expected       int64   `json:"expected"`  // deliveries
@@ -33,6 +37,8 @@ type Report struct {
 	Latency   *Latency   `json:"latency_ms"` // intended send to arrival, over all deliveries
 	Fanout    *Fanout    `json:"fanout_ms"`  // per message, until a share of its subscribers had it
 	Handshake *Latency   `json:"handshake_ms"`
+	Churn     *Churn     `json:"churn"` // null without
+	Storm     *Storm     `json:"storm"` // null but in that mode
 	Server    *Server    `json:"server"`
 	ServerWhy string     `json:"server_why,omitempty"` // why there is no server
 	Generator *Generator `json:"generator"`
@@ -158,6 +164,9 @@ type Conditions struct {
 	Topics  int       `json:"topics"`
 	Senders int       `json:"publishers"`
 }
+
+// sends reports whether messages were sent.
+func (r *Report) sends() bool { return plan.Mode(r.Mode).Sends() }
 
 // WriteJSON writes the report as JSON.
 func (r *Report) WriteJSON(w io.Writer) error {

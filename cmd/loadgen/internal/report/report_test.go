@@ -17,6 +17,7 @@ import (
 	"hubbub/cmd/loadgen/internal/monitor"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/procfs"
+	"hubbub/cmd/loadgen/internal/recorder"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -142,21 +143,28 @@ func TestGolden(t *testing.T) {
 
 // The keys that others rely on.
 func TestKeys(t *testing.T) {
+	hasKeys(t, fanout(),
+		"conns_requested", "conns_open", "conns_failed", "connect_per_s", "messages", "expected", "delivered", "missing",
+		"duplicate", "reordered", "corrupt", "deliveries_per_s",
+		"latency_ms.p50", "latency_ms.p90", "latency_ms.p99", "latency_ms.p999", "latency_ms.max",
+		"fanout_ms.p50_mean", "fanout_ms.p99_mean", "fanout_ms.last_mean", "fanout_ms.last_min", "fanout_ms.last_max",
+		"server.rss_bytes", "server.rss_bytes_per_conn", "server.cpu_s", "server.processes",
+	)
+}
+
+// hasKeys checks that a report has numbers under these keys, with dots where one
+// object lies in another.
+func hasKeys(t *testing.T, in Input, paths ...string) {
+	t.Helper()
 	var buf bytes.Buffer
-	if err := Build(fanout()).WriteJSON(&buf); err != nil {
+	if err := Build(in).WriteJSON(&buf); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any
 	if err := json.Unmarshal(buf.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{
-		"conns_requested", "conns_open", "conns_failed", "connect_per_s", "messages", "expected", "delivered", "missing",
-		"duplicate", "reordered", "corrupt", "deliveries_per_s",
-		"latency_ms.p50", "latency_ms.p90", "latency_ms.p99", "latency_ms.p999", "latency_ms.max",
-		"fanout_ms.p50_mean", "fanout_ms.p99_mean", "fanout_ms.last_mean", "fanout_ms.last_min", "fanout_ms.last_max",
-		"server.rss_bytes", "server.rss_bytes_per_conn", "server.cpu_s", "server.processes",
-	} {
+	for _, path := range paths {
 		at := got
 		keys := strings.Split(path, ".")
 		for i, key := range keys {
@@ -213,6 +221,25 @@ func TestOK(t *testing.T) {
 	if r := Build(whole()); !r.OK {
 		t.Errorf("a run without fault is not ok: %+v", r)
 	}
+	for name, adapt := range map[string]func(*Input){
+		"stalled and ended": func(in *Input) {
+			in.Outcome.Result.Counts.Stalled, in.Outcome.Result.Counts.StalledEnded = 20, 20
+		},
+		"churn": func(in *Input) {
+			in.Plan.Churn = 1
+			in.Outcome.Result.Counts.Churned, in.Outcome.Result.Counts.ChurnOpened = 5, 5
+		},
+		"storm": func(in *Input) {
+			in.Plan.Mode = plan.Storm
+			in.Outcome.Result.Storm = &client.Storm{Lost: 2, Back: 2, Times: recorder.NewHistogram()}
+		},
+	} {
+		in := whole()
+		adapt(&in)
+		if !Build(in).OK {
+			t.Errorf("%s: the run counts as failed", name)
+		}
+	}
 	for name, spoil := range map[string]func(*Input){
 		"failed":      func(in *Input) { in.Outcome.Result.Counts.Failed = 1 },
 		"lost":        func(in *Input) { in.Outcome.Result.Counts.Lost = 1 },
@@ -223,6 +250,23 @@ func TestOK(t *testing.T) {
 		"corrupt":     func(in *Input) { in.Outcome.Result.Counts.Corrupt = 1 },
 		"interrupted": func(in *Input) { in.Outcome.Interrupted = true },
 		"troubled":    func(in *Input) { in.Outcome.Troubles = []string{"a worker died"} },
+		"churn failed": func(in *Input) {
+			in.Plan.Churn = 1
+			in.Outcome.Result.Counts.Churned, in.Outcome.Result.Counts.ChurnFailed = 1, 1
+		},
+		"churn not opened": func(in *Input) {
+			in.Plan.Churn = 1
+			in.Outcome.Result.Counts.Churned = 1
+		},
+		"storm, nothing lost": func(in *Input) {
+			in.Plan.Mode = plan.Storm
+			in.Outcome.Result.Storm = &client.Storm{}
+		},
+		"storm, not all back": func(in *Input) {
+			in.Plan.Mode = plan.Storm
+			in.Outcome.Result.Storm = &client.Storm{Lost: 2, Back: 1, Times: recorder.NewHistogram()}
+		},
+		"storm, nobody to tell": func(in *Input) { in.Plan.Mode = plan.Storm },
 	} {
 		in := whole()
 		spoil(&in)
@@ -293,16 +337,19 @@ func TestActive(t *testing.T) {
 		every  time.Duration // between messages, of 100 ms each
 		n      int
 		window int
+		churn  float64
 		want   time.Duration
 	}{
-		{"apart", time.Second, 10, 0, time.Second},
-		{"touching", 100 * time.Millisecond, 10, 0, time.Second},
-		{"in overlapping pairs", 0, 10, 0, 5 * 140 * time.Millisecond},
-		{"thinned out: all the time", 10 * time.Millisecond, 3000, 0, 30*time.Second + 90*time.Millisecond},
-		{"closed model: all the time", time.Second, 10, 1, 9100 * time.Millisecond},
+		{"apart", time.Second, 10, 0, 0, time.Second},
+		{"touching", 100 * time.Millisecond, 10, 0, 0, time.Second},
+		{"in overlapping pairs", 0, 10, 0, 0, 5 * 140 * time.Millisecond},
+		{"thinned out: all the time", 10 * time.Millisecond, 3000, 0, 0, 30*time.Second + 90*time.Millisecond},
+		{"closed model: all the time", time.Second, 10, 1, 0, 9100 * time.Millisecond},
+		{"churn: all the time", time.Second, 10, 0, 5, 10 * time.Second},
 	} {
 		in := fanout()
 		in.Plan.Window = tt.window
+		in.Plan.Churn = tt.churn
 		res := client.NewResult()
 		for i := range tt.n {
 			at := start + int64(i)*int64(tt.every)

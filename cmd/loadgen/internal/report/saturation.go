@@ -7,7 +7,6 @@ import (
 
 	"hubbub/cmd/loadgen/internal/coordinator"
 	"hubbub/cmd/loadgen/internal/monitor"
-	"hubbub/cmd/loadgen/internal/plan"
 )
 
 // What counts as saturated. A share of 1 is never measured: a little idling is
@@ -79,7 +78,7 @@ func (r *Report) machine(in Input) (*Machine, bool) {
 		}
 	}
 	active := r.active(in)
-	if begin == nil || end == nil || active < tooShort || in.Plan.Mode == plan.Idle {
+	if begin == nil || end == nil || active < tooShort || !r.sends() {
 		return nil, false
 	}
 	cores := float64(max(1, r.Conditions.Cores))
@@ -101,12 +100,15 @@ func (r *Report) machine(in Input) (*Machine, bool) {
 
 // active is how long messages were under way: in the closed model all the
 // time; in the open model the union of the times from each message's intended
-// time to its last delivery.
+// time to its last delivery. Churn goes on between messages, too.
 func (r *Report) active(in Input) time.Duration {
 	start := in.Outcome.Start
 	whole := time.Duration(in.Outcome.Result.Counts.LastArrive - start)
 	if start == 0 || whole <= 0 {
 		return 0
+	}
+	if in.Plan.Churn > 0 {
+		return max(whole, in.Plan.Duration)
 	}
 	if !in.Plan.Open() || r.TimelineStep > 1 {
 		return whole

@@ -15,12 +15,39 @@ func (r *Report) WriteText(w io.Writer) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s "+format+"\n", append([]any{name}, args...)...)
 	}
+	reasons := func(name string, of map[string]int) {
+		for _, reason := range slices.SortedFunc(maps.Keys(of), func(a, b string) int {
+			if d := of[b] - of[a]; d != 0 {
+				return d
+			}
+			return strings.Compare(a, b)
+		}) {
+			line(name, "%s × %s", count(of[reason]), reason)
+		}
+	}
 	line("connections", "%s of %s open, %s failed, %s lost; %s/s",
 		count(r.ConnsOpen), count(r.ConnsRequested), count(r.ConnsFailed), count(r.ConnsLost), count(int(r.ConnectPerS)))
 	if r.Handshake != nil {
 		line("handshake", "%s", r.Handshake)
 	}
-	if r.Mode != "idle" {
+	if r.Stalled > 0 {
+		line("stalled", "%s stopped reading, %s of them ended by the server", count(r.Stalled), count(r.StalledEnded))
+	}
+	if c := r.Churn; c != nil {
+		line("churn", "%s of %s opened and closed, %s failed", count(c.Opened), count(c.Requested), count(c.Failed))
+		if c.Handshake != nil {
+			line("", "open after %s", c.Handshake)
+		}
+	}
+	if s := r.Storm; s != nil {
+		line("storm", "%s lost, %s back, %s not; %s attempts", count(s.Lost), count(s.Back), count(s.NotBack), count(s.Attempts))
+		if t := s.Times; t != nil {
+			line("", "back after p50 %.1f s  p99 %.1f s  last %.1f s from the first loss", t.P50, t.P99, t.Last)
+		}
+		reasons("lost", s.LostBy)
+		reasons("refused", s.Refused)
+	}
+	if r.sends() {
 		line("messages", "%s sent; %s of %s deliveries; %s/s",
 			count(int(r.Messages)), count(int(r.Delivered)), count(int(r.Expected)), count(int(r.DeliveriesPerS)))
 		line("", "%s missing, %s duplicate, %s reordered, %s corrupt",
@@ -49,14 +76,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	if m := r.Machine; m != nil && m.Note != "" {
 		line("note", "%s", m.Note)
 	}
-	for _, reason := range slices.SortedFunc(maps.Keys(r.Failures), func(a, b string) int {
-		if d := r.Failures[b] - r.Failures[a]; d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
-	}) {
-		line("failure", "%s × %s", count(r.Failures[reason]), reason)
-	}
+	reasons("failure", r.Failures)
 	for _, warning := range r.Warnings {
 		line("note", "%s", warning)
 	}
