@@ -26,7 +26,7 @@ const (
 	bigMessage = 1 << 20
 )
 
-// Hostility is what the measurement of hostile peers gave, as hostile.json holds it.
+// Hostility is what the measurement of hostile peers gave, as hostile.json.gz holds it.
 type Hostility struct {
 	Conditions Conditions    `json:"conditions"`
 	Rounds     int           `json:"rounds"`

@@ -2,7 +2,6 @@ package main
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -145,12 +144,8 @@ func (h *Hostility) write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("making the folder for the results: %w", err)
 	}
-	data, err := json.MarshalIndent(h, "", " ")
-	if err != nil {
-		return fmt.Errorf("encoding the results: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "hostile.json"), append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("writing the results: %w", err)
+	if err := writeRaw(filepath.Join(folder, "hostile.json.gz"), h); err != nil {
+		return err
 	}
 	var report strings.Builder
 	if err := hostileTemplate.Execute(&report, h); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"flag"
 	"os"
@@ -89,12 +90,17 @@ func TestResultsAreWrittenWhole(t *testing.T) {
 	if err := someResults().write(folder); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(folder, "results.json"))
+	file, err := os.Open(filepath.Join(folder, "results.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unpacked, err := gzip.NewReader(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var back Results
-	if err := json.Unmarshal(data, &back); err != nil {
+	if err := json.NewDecoder(unpacked).Decode(&back); err != nil {
 		t.Fatal(err)
 	}
 	if got := len(back.faulty()); got != 2 {

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 )
 
-// Results is a whole benchmark, as results.json holds it.
+// Results is a whole benchmark, as results.json.gz holds it.
 type Results struct {
 	Conditions Conditions    `json:"conditions"`
 	Rounds     int           `json:"rounds"`
@@ -132,12 +134,8 @@ func (r *Results) write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("making the folder for the results: %w", err)
 	}
-	data, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return fmt.Errorf("encoding the results: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "results.json"), append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("writing the results: %w", err)
+	if err := writeRaw(filepath.Join(folder, "results.json.gz"), r); err != nil {
+		return err
 	}
 	report, err := os.Create(filepath.Join(folder, "report.md"))
 	if err != nil {
@@ -151,4 +149,21 @@ func (r *Results) write(folder string) error {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return drawAll(folder, r)
+}
+
+// writeRaw writes results as JSON, compressed: with every run's own report they are megabytes.
+func writeRaw(name string, results any) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	defer file.Close()
+	packed := gzip.NewWriter(file)
+	if err := json.NewEncoder(packed).Encode(results); err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	if err := errors.Join(packed.Close(), file.Close()); err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	return nil
 }
