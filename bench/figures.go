@@ -41,32 +41,32 @@ func (f Figure) Verdict() string {
 // figures draws the figures from the results, of those scenarios that were played. What is wanted of
 // the biggest fan-out is meant for 100,000 connections.
 func figures(r *Results) []Figure {
-	idle, small, big := r.find(idle), r.find(fanOut), r.find(bigFanOut)
-	chat, echo, latency, rooms := r.find(chat), r.find(echo), r.find(latency), r.find(rooms)
+	held, small, big := r.find(idle), r.find(fanOut), r.find(bigFanOut)
+	busy, answered, timed, many := r.find(chat), r.find(echo), r.find(latency), r.find(rooms)
 	smallTo, bigTo := thousands(small.Conns), thousands(big.Conns)
 
 	wrong, messages := lost(big)
 	goroutines, counted := goroutineGrowth(small)
 	allocs, benchmarked := allocsPerDelivery(r.Benchmarks)
 	all := []Figure{
-		{about: idle, What: fmt.Sprintf("RSS per idle connection at %s in one process", smallTo), AtLeast: 470, Aim: 350, Unit: " B",
-			Measured: spreadOf(idle.values(hubbub.name, idleMemory))},
+		{about: held, What: fmt.Sprintf("RSS per idle connection at %s in one process", smallTo), AtLeast: 470, Aim: 350, Unit: " B",
+			Measured: spreadOf(held.values(hubbub.name, idleMemory))},
 		{about: small, What: fmt.Sprintf("fan-out to %s: last delivery over the floor's", smallTo), AtLeast: 0.8, Aim: 0.65,
 			Measured: small.over(floorName, lastDelivery)},
 		{about: small, What: fmt.Sprintf("fan-out to %s: last delivery over gorilla's", smallTo), AtLeast: 0.9, Aim: 0.6,
 			Measured: small.over(gorilla, lastDelivery)},
 		{about: big, What: fmt.Sprintf("fan-out to %s: last delivery over the floor's", bigTo), AtLeast: 1, Aim: 0.8,
 			Measured: big.over(floorName, lastDelivery)},
-		{about: chat, What: fmt.Sprintf("%s members, 8 publishers: deliveries/s over gorilla's", thousands(chat.Conns)), AtLeast: 4, Aim: 6, More: true,
-			Measured: chat.over(gorilla, deliveries)},
-		{about: echo, What: fmt.Sprintf("echo to %s: answers/s over gorilla's", thousands(echo.Conns)), AtLeast: 1.3, Aim: 1.5, More: true,
-			Measured: echo.over(gorilla, deliveries)},
-		{about: idle, What: fmt.Sprintf("connections/s at %s over gorilla's", smallTo), AtLeast: 2.3, Aim: 2.5, More: true,
-			Measured: idle.over(gorilla, connects)},
-		{about: latency, What: fmt.Sprintf("%s members, 100 messages/s: p99 over the best peer's", thousands(latency.Conns)), AtLeast: 1, Aim: 0.5,
-			Measured: spreadOf(ratios(latency.values(hubbub.name, latencyP99), latency.least(latencyP99)))},
-		{about: rooms, What: fmt.Sprintf("rooms of %d, everybody posting: deliveries/s over gorilla's", roomSize), AtLeast: 1.5, Aim: 2, More: true,
-			Measured: rooms.over(gorilla, deliveries)},
+		{about: busy, What: fmt.Sprintf("%s members, 8 publishers: deliveries/s over gorilla's", thousands(busy.Conns)), AtLeast: 4, Aim: 6, More: true,
+			Measured: busy.over(gorilla, deliveries)},
+		{about: answered, What: fmt.Sprintf("echo to %s: answers/s over gorilla's", thousands(answered.Conns)), AtLeast: 1.3, Aim: 1.5, More: true,
+			Measured: answered.over(gorilla, deliveries)},
+		{about: held, What: fmt.Sprintf("connections/s at %s over gorilla's", smallTo), AtLeast: 2.3, Aim: 2.5, More: true,
+			Measured: held.over(gorilla, connects)},
+		{about: timed, What: fmt.Sprintf("%s members, 100 messages/s: p99 over the best peer's", thousands(timed.Conns)), AtLeast: 1, Aim: 0.5,
+			Measured: spreadOf(ratios(timed.values(hubbub.name, latencyP99), timed.least(latencyP99)))},
+		{about: many, What: fmt.Sprintf("rooms of %d, everybody posting: deliveries/s over gorilla's", roomSize), AtLeast: 1.5, Aim: 2, More: true,
+			Measured: many.over(gorilla, deliveries)},
 		{about: big, What: bigTo + " connections: opened in", AtLeast: 15_000, Aim: 25_000, Unit: "/s", More: true,
 			Measured: spreadOf(big.values(hubbub.name, connects))},
 		{about: big, What: bigTo + ": RSS of all server processes together", AtLeast: 300, Aim: 150, Unit: " MB",

@@ -16,7 +16,8 @@ const selfExe = "/proc/self/exe"
 // forgetStartup gives back what only starting took: memory of the heap, and those
 // pages of the program itself that won't be needed again, which are half of what a
 // worker without connections has resident. Those that are needed come back from the
-// page cache. It is no matter if this fails. A process that is alone doesn't bother.
+// page cache. It is no matter if this fails. A process that is alone
+// doesn't bother: there is no other to count the same pages again.
 func forgetStartup() {
 	debug.FreeOSMemory()
 	image, err := elf.Open(selfExe)

@@ -8,5 +8,5 @@ import (
 )
 
 func TestCoder(t *testing.T) {
-	peertest.Run(t, func() peer.Serve { return peer.HTTP(handler()) })
+	peertest.Run(t, func() peer.Serve { return peer.HTTP(handler()) }, false)
 }

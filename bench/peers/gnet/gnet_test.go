@@ -8,5 +8,5 @@ import (
 )
 
 func TestGnet(t *testing.T) {
-	peertest.Run(t, func() peer.Serve { return serve })
+	peertest.Run(t, func() peer.Serve { return serve }, false)
 }

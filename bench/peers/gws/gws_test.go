@@ -8,5 +8,5 @@ import (
 )
 
 func TestGws(t *testing.T) {
-	peertest.Run(t, func() peer.Serve { return peer.HTTP(handler()) })
+	peertest.Run(t, func() peer.Serve { return peer.HTTP(handler()) }, false)
 }

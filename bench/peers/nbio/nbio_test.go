@@ -21,7 +21,7 @@ func TestNbio(t *testing.T) {
 		showOrder(engine)
 		return run(ctx, engine, ready)
 	}
-	peertest.Run(t, func() peer.Serve { return serve }, peertest.EmptyMessages)
+	peertest.Run(t, func() peer.Serve { return serve }, true)
 }
 
 // showOrder shows the race detector that what is done to a connection before it is added to a poller

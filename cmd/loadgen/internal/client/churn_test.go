@@ -10,7 +10,6 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
 )
@@ -172,17 +171,10 @@ func TestChurnBrokenOff(t *testing.T) {
 	}}
 	p := newChurnPlan(t, r.Start(t))
 	p.Mode, p.Duration = plan.Idle, time.Hour
-	f, err := New(p, p.Split(1, 2)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	clk, err := clock.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := newFleet(t, p)
 	f.Connect(ctx)
-	f.Publish(ctx, clk.Now())
-	c := f.Finish(context.Background(), nil, clk.Now()+int64(p.Timeout)).Counts
+	f.Publish(ctx, f.clk.Now())
+	c := f.Finish(context.Background(), nil, f.clk.Now()+int64(p.Timeout)).Counts
 	f.Close()
 	if c.Churned < 11 || c.ChurnOpened != c.Churned || c.ChurnFailed != 0 {
 		t.Errorf("%d due, %d opened, %d failed; want some due, and all of them open", c.Churned, c.ChurnOpened, c.ChurnFailed)

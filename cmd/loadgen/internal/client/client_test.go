@@ -15,7 +15,6 @@ import (
 	"github.com/gobwas/ws/wsutil"
 	"go.uber.org/goleak"
 
-	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
 	"hubbub/internal/poller"
@@ -40,23 +39,26 @@ func play(t *testing.T, p *plan.Plan) *Result {
 	return playWith(t, p, func(*Fleet) {})
 }
 
-// playWith has the Fleet prepared before the first connection.
-func playWith(t *testing.T, p *plan.Plan, prepare func(*Fleet)) *Result {
+// newFleet is the Fleet of a process that has all the connections, on two loops.
+func newFleet(t *testing.T, p *plan.Plan) *Fleet {
 	t.Helper()
-	before := descriptors(t)
 	f, err := New(p, p.Split(1, 2)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// playWith has the Fleet prepared before the first connection.
+func playWith(t *testing.T, p *plan.Plan, prepare func(*Fleet)) *Result {
+	t.Helper()
+	before := descriptors(t)
+	f := newFleet(t, p)
 	prepare(f)
 	ctx := context.Background()
 	f.Connect(ctx)
-	clk, err := clock.New()
-	if err != nil {
-		t.Fatal(err)
-	}
 	totals := make([]uint32, p.Publishers)
-	for _, s := range f.Publish(ctx, clk.Now()) {
+	for _, s := range f.Publish(ctx, f.clk.Now()) {
 		if p.Mode == plan.Fanout {
 			totals[s.Publisher] += s.Messages
 		}
@@ -64,7 +66,7 @@ func playWith(t *testing.T, p *plan.Plan, prepare func(*Fleet)) *Result {
 	if p.Mode != plan.Fanout {
 		totals = nil
 	}
-	res := f.Finish(ctx, totals, clk.Now()+int64(p.Timeout))
+	res := f.Finish(ctx, totals, f.clk.Now()+int64(p.Timeout))
 	f.Close()
 	if after := descriptors(t); after > before+p.Conns+p.Churned().Total { // the relay may still hold its ends
 		t.Errorf("%d descriptors are left over", after-before)
@@ -190,19 +192,12 @@ func TestServerStopsAccepting(t *testing.T) {
 	}
 	defer ln.Close() // whatever connects stays in its queue
 	p := newPlan(t, "ws://"+ln.Addr().String()+"/ws", 100)
-	f, err := New(p, p.Split(1, 2)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := newFleet(t, p)
 	for _, l := range f.lanes {
 		l.limit, l.patience = 5, poller.Tick
 	}
 	f.Connect(context.Background())
-	clk, err := clock.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	res := f.Finish(context.Background(), []uint32{0}, clk.Now())
+	res := f.Finish(context.Background(), []uint32{0}, f.clk.Now())
 	f.Close()
 	tried, rest := res.Failures["handshake: no answer in time"], res.Failures["not tried: the server had stopped accepting"]
 	if res.Counts.Failed != 100 || tried != 10 || rest != 90 {

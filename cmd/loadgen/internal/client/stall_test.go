@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
 )
@@ -59,18 +58,11 @@ func TestFinishingWithoutTheStalled(t *testing.T) {
 // What they are sent stays in their sockets.
 func TestStalledReadersDoNotRead(t *testing.T) {
 	p := newSlowPlan(t, (&relay.Relay{}).Start(t))
-	f, err := New(p, p.Split(1, 2)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	clk, err := clock.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := newFleet(t, p)
 	ctx := context.Background()
 	f.Connect(ctx)
-	f.Publish(ctx, clk.Now())
-	f.Finish(ctx, []uint32{10}, clk.Now()+int64(p.Timeout))
+	f.Publish(ctx, f.clk.Now())
+	f.Finish(ctx, []uint32{10}, f.clk.Now()+int64(p.Timeout))
 	full := 0
 	for _, n := range ask(f, func(l *lane) (full int) {
 		for i := range l.conns {

@@ -11,7 +11,6 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
-	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
 )
@@ -45,21 +44,14 @@ func (e *ends) each(fn func(net.Conn)) {
 func weather(t *testing.T, p *plan.Plan, times int, happen func(), over func(p Progress, times int) bool) *Result {
 	t.Helper()
 	p.Mode = plan.Storm
-	f, err := New(p, p.Split(1, 2)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	clk, err := clock.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := newFleet(t, p)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	f.Connect(ctx)
 	published := make(chan struct{})
 	go func() {
 		defer close(published)
-		f.Publish(ctx, clk.Now())
+		f.Publish(ctx, f.clk.Now())
 	}()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -86,7 +78,7 @@ func weather(t *testing.T, p *plan.Plan, times int, happen func(), over func(p P
 	if first := f.FirstLoss(); first != 0 {
 		f.CountFrom(first - int64(time.Minute)) // as if another process had lost one long before
 	}
-	res := f.Finish(ctx, nil, clk.Now())
+	res := f.Finish(ctx, nil, f.clk.Now())
 	f.Close()
 	return res
 }
