@@ -127,6 +127,7 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 	if p.Mode == plan.Storm {
 		l.storm = newStorm(l)
 	}
+	l.pause = newPauses(l, share.Of*share.Loops)
 	copy(l.mask[:], l.greet.Key[:])
 	if p.Mode.Sends() {
 		l.body = make([]byte, p.Size)

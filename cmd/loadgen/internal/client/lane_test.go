@@ -234,20 +234,24 @@ func TestFinishingWithoutTheLost(t *testing.T) {
 
 func TestPauseIsSmallBesideTheFanout(t *testing.T) {
 	for _, tt := range []struct {
-		mode  plan.Mode
-		conns int
-		want  time.Duration
+		mode                 plan.Mode
+		conns, topics, loops int
+		want                 time.Duration
 	}{
-		{plan.Fanout, 1000, 0},
-		{plan.Fanout, 2499, 0},
-		{plan.Fanout, 2500, 50 * time.Microsecond},
-		{plan.Fanout, 8000, 160 * time.Microsecond},
-		{plan.Fanout, 1_000_000, 200 * time.Microsecond},
-		{plan.Echo, 8000, 0},
-		{plan.Idle, 8000, 0},
+		{plan.Fanout, 1000, 1, 1, 0},
+		{plan.Fanout, 2499, 1, 1, 0},
+		{plan.Fanout, 2500, 1, 1, 50 * time.Microsecond},
+		{plan.Fanout, 8000, 1, 1, 100 * time.Microsecond},
+		{plan.Fanout, 8000, 1, 2, 160 * time.Microsecond},
+		{plan.Fanout, 8000, 2, 2, 80 * time.Microsecond},
+		{plan.Fanout, 8000, 800, 2, 0},
+		{plan.Fanout, 1_000_000, 1, 51, 5100 * time.Microsecond},
+		{plan.Echo, 8000, 1, 2, 0},
+		{plan.Idle, 8000, 1, 2, 0},
 	} {
-		if got := pauseFor(tt.mode, tt.conns); got != tt.want {
-			t.Errorf("%s, %d connections: %v, want %v", tt.mode, tt.conns, got, tt.want)
+		p := &plan.Plan{Mode: tt.mode, Conns: tt.conns, Topics: tt.topics}
+		if got := pauseFor(p, tt.loops); got != tt.want {
+			t.Errorf("%s, %d connections, %d topics, %d loops: %v, want %v", tt.mode, tt.conns, tt.topics, tt.loops, got, tt.want)
 		}
 	}
 }
@@ -255,12 +259,11 @@ func TestPauseIsSmallBesideTheFanout(t *testing.T) {
 // The task comes with the first delivery and goes when none has come since its
 // last round.
 func TestPausesEnd(t *testing.T) {
-	l := testLane(t, 1)
+	l := testLane(t, 2500)
 	c := &l.conns[0]
 	done := make(chan bool)
 	frames := [][]byte{message(l, 0), message(l, 1)}
 	l.loop.Post(task(func() {
-		l.pause.set(l, 2500)
 		for _, frame := range frames {
 			c.receive(frame)
 		}

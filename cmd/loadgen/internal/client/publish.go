@@ -20,10 +20,7 @@ type publisher struct {
 }
 
 // begin sets the time of the first message and of the end.
-func (l *lane) begin(start, end int64) {
-	l.start, l.end = start, end
-	l.pause.set(l, l.live-(l.count.Stalled-l.count.StalledEnded))
-}
+func (l *lane) begin(start, end int64) { l.start, l.end = start, end }
 
 // release lets the first due messages of the run leave, those that publishers
 // of this lane have to send.

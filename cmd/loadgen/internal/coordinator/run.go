@@ -12,6 +12,7 @@ import (
 	"hubbub/cmd/loadgen/internal/client"
 	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/plan"
+	"hubbub/internal/timerslack"
 )
 
 // Phase is a part of a run.
@@ -182,7 +183,7 @@ func (r *run) spawn(share plan.Share) error {
 	if err != nil {
 		return fmt.Errorf("starting a worker: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := timerslack.Start(cmd, r.slack()); err != nil {
 		return fmt.Errorf("starting a worker: %w", err)
 	}
 	c := &child{cmd: cmd, in: in, enc: json.NewEncoder(in), share: share, ended: make(chan struct{})}
@@ -201,6 +202,20 @@ func (r *run) spawn(share plan.Share) error {
 		}
 	}()
 	return nil
+}
+
+// maxSlack is enough: with 10 ms the Go runtime's monitors take hardly less of the
+// processor.
+const maxSlack = 4 * time.Millisecond
+
+// slack returns how late the threads of the workers may wake up from short
+// sleeps, where there are several. The only ones in which a delivery can be
+// waiting are the pauses during a large fan-out, which this makes longer.
+func (r *run) slack() time.Duration {
+	if len(r.Shares) == 1 {
+		return 0
+	}
+	return min(r.Plan.Grain(), maxSlack)
 }
 
 func ignoreEOF(err error) error {

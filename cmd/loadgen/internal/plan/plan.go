@@ -82,6 +82,15 @@ func (p *Plan) Split(processes, loops int) []Share {
 	return shares
 }
 
+// deliveryAtLeast is the processor time that a delivery takes at the very least.
+const deliveryAtLeast = 2 * time.Microsecond
+
+// Grain returns how late a delivery may be noticed without its mattering: a hundredth
+// of the shortest time that a fan-out to all members of a topic can take.
+func (p *Plan) Grain() time.Duration {
+	return time.Duration(p.Conns/p.Topics) * deliveryAtLeast / 100
+}
+
 // Open reports whether messages leave by schedule, whether or not those before
 // them have arrived.
 func (p *Plan) Open() bool { return p.Window == 0 }
