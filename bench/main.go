@@ -3,8 +3,8 @@
 // of them are real processes, loaded over loopback by the load generator.
 //
 // It is for whoever changes the server or doubts its figures: `make bench` builds everything, runs
-// it and writes a report with the conditions, every command and the raw results under
-// bench/results. With -hostile (make bench-hostile) it measures instead what becomes of everybody
+// it and writes a report, as a page and as Markdown, with the conditions, every command and the raw results
+// under bench/results. With -hostile (make bench-hostile) it measures instead what becomes of everybody
 // when a fifth of the peers misbehave (bench/hostile). A scenario is played in rounds, contender after
 // contender within each round, so that what else the machine does meets all of them alike; ratios are
 // taken round by round.
@@ -186,7 +186,7 @@ func run(ctx context.Context, opts options) (bool, error) {
 		return false, err
 	}
 	printFigures(os.Stdout, results.Figures)
-	fmt.Println("report:", filepath.Join(opts.out, "report.md"))
+	fmt.Println("report:", filepath.Join(opts.out, "report.html"), "(and report.md)")
 	faulty := results.faulty()
 	for _, run := range faulty {
 		fmt.Fprintf(os.Stderr, "bench: %s, %s, round %d: %s\n", run.Scenario, run.System, run.Round, run.Fault())

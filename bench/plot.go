@@ -3,49 +3,124 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"html/template"
 	"image/color"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-var (
-	barColour   = color.RGBA{R: 0x3b, G: 0x7d, B: 0xb8, A: 0xff}
-	floorColour = color.RGBA{R: 0xa8, G: 0xb0, B: 0xb8, A: 0xff}
-)
+// width is that of all plots: on a phone's display their text can still be read.
+const width = 12 * vg.Centimeter
 
-// plotFile is the name of a scenario's plot, in the folder of the results.
-func plotFile(p Played) string { return p.Name + ".svg" }
+// shade is a colour of plots: as their files have it, and as a page has it for readers who want it dark.
+type shade struct{ Name, Light, Dark string }
 
-// drawAll draws a plot for each scenario.
+// shades are all colours that plots have. Those of contenders are named after them.
+var shades = []shade{
+	{"paper", "#FFFFFF", "#1E2125"},
+	{"ink", "#22252A", "#E6E4DF"},
+	{"rule", "#D9D7D2", "#3A3E45"},
+	{hubbub.name, "#1F6FB3", "#6DB3F2"},
+	{gorilla, "#B3401F", "#F0865F"},
+	{"gws", "#3D7D3A", "#85C97F"},
+	{"nbio", "#8A4FB0", "#C79BE8"},
+	{"gnet", "#A07000", "#E5B84B"},
+	{"coder", "#0F8A8A", "#5FD0CF"},
+	{guestName, "#C2327A", "#FF8CC0"},
+	{floorName, "#8A9099", "#9AA1AB"},
+}
+
+// shadeOf returns the colour of that name, as it is in files; whatever has none is drawn as hubbub is.
+func shadeOf(name string) color.Color {
+	i := slices.IndexFunc(shades, func(s shade) bool { return s.Name == name })
+	if i < 0 {
+		return shadeOf(hubbub.name)
+	}
+	rgb, _ := strconv.ParseUint(shades[i].Light[1:], 16, 32)
+	return color.RGBA{R: uint8(rgb >> 16), G: uint8(rgb >> 8), B: uint8(rgb), A: 0xff}
+}
+
+// picture is a plot of a scenario.
+type picture struct {
+	File  string // its name in the folder of the results
+	Title string
+
+	chart  *plot.Plot
+	height vg.Length // without the title
+}
+
+// pictures returns the plots of a scenario.
+func pictures(p Played) ([]picture, error) {
+	if p.Kind == scaling {
+		return scalingPictures(p)
+	}
+	curves, err := curvePictures(p)
+	return append([]picture{barPicture(p)}, curves...), err
+}
+
+// drawAll writes the plots of all scenarios.
 func drawAll(folder string, r *Results) error {
 	for _, p := range r.Scenarios {
-		svg, err := drawSVG(p)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(folder, plotFile(p)), svg, 0o644)
-		}
+		all, err := pictures(p)
 		if err != nil {
 			return fmt.Errorf("drawing %s: %w", p.Name, err)
+		}
+		for _, pic := range all {
+			svg, err := pic.SVG()
+			if err == nil {
+				err = os.WriteFile(filepath.Join(folder, pic.File), svg, 0o644)
+			}
+			if err != nil {
+				return fmt.Errorf("drawing %s: %w", pic.File, err)
+			}
 		}
 	}
 	return nil
 }
 
-// drawSVG draws the scenario's plot.
-func drawSVG(p Played) ([]byte, error) {
-	chart, err := barsOf(p)
+// SVG draws the plot as a file that stands for itself.
+func (p picture) SVG() ([]byte, error) {
+	style := p.chart.Title.TextStyle
+	p.chart.Title.Text = broken(p.Title, width-margin, style)
+	return p.draw(p.height + style.Height(p.chart.Title.Text) + p.chart.Title.Padding)
+}
+
+// Inline draws the plot for a page that has its title beside it and its shades as variables.
+func (p picture) Inline() (template.HTML, error) {
+	p.chart.Title.Text = ""
+	svg, err := p.draw(p.height)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	const margin = 4 * vg.Millimeter
-	canvas := vgsvg.New(16*vg.Centimeter, 9*vg.Centimeter)
-	chart.Draw(draw.Crop(draw.New(canvas), margin, -margin, margin, -margin))
+	text := string(svg[bytes.Index(svg, []byte("<svg")):]) // without the XML prologue
+	_, body, _ := strings.Cut(text, ">")                   // without its size: the page decides that
+	for _, s := range shades {
+		body = strings.ReplaceAll(body, s.Light, "var(--"+s.Name+")")
+	}
+	// Every text in it is ours: names of contenders, labels and numbers.
+	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">`,
+		width.Points(), p.height.Points(), template.HTMLEscapeString(p.Title)) + body), nil
+}
+
+// margin is left free at the right, where the last of an axis's labels reaches beyond it.
+const margin = 2 * vg.Millimeter
+
+func (p picture) draw(height vg.Length) ([]byte, error) {
+	canvas := vgsvg.New(width, height)
+	all := draw.New(canvas)
+	all.SetColor(shadeOf("paper"))
+	all.Fill(all.Rectangle.Path())
+	p.chart.Draw(draw.Crop(all, margin, -margin, margin, -margin))
 	var svg bytes.Buffer
 	if _, err := canvas.WriteTo(&svg); err != nil {
 		return nil, err
@@ -54,76 +129,44 @@ func drawSVG(p Played) ([]byte, error) {
 	return bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif")), nil
 }
 
-// barsOf draws a bar to each contender, as high as the median, with whiskers over the range, of what
-// the scenario is played for.
-func barsOf(p Played) (*plot.Plot, error) {
+// newChart returns a plot without anything in it but its axes.
+func newChart(x, y string) *plot.Plot {
 	chart := plot.New()
-	chart.Title.Text = p.Title
-	point := pointOf(p.Kind)
-	chart.Y.Label.Text = point.axis
-	chart.Y.Min = 0
-	useSansSerif(chart)
-	chart.NominalX(p.Systems()...)
-	chart.X.Min, chart.X.Max = -0.6, float64(len(p.Systems()))-0.4
+	chart.BackgroundColor = nil
+	chart.Title.Padding = 3 * vg.Millimeter
+	chart.X.Label.Text, chart.Y.Label.Text = x, y
 	chart.X.Padding, chart.Y.Padding = 0, 0
-	chart.Title.Padding = 4 * vg.Millimeter
-	chart.Y.Label.TextStyle.Font.Size = 10
-
-	for i, system := range p.Systems() {
-		s := spreadOf(p.values(system, func(m Measured) float64 { return point.scale * point.of(m) }))
-		bar, err := plotter.NewBarChart(plotter.Values{s.Median}, 2*vg.Centimeter)
-		if err != nil {
-			return nil, err
-		}
-		bar.XMin = float64(i)
-		bar.LineStyle.Width = 0
-		bar.Color = barColour
-		if system == floorName {
-			bar.Color = floorColour
-		}
-		whiskers, err := plotter.NewYErrorBars(rangeAt{float64(i), s})
-		if err != nil {
-			return nil, err
-		}
-		label, err := plotter.NewLabels(plotter.XYLabels{
-			XYs:    plotter.XYs{{X: float64(i), Y: s.Max}},
-			Labels: []string{s.format(0)},
-		})
-		if err != nil {
-			return nil, err
-		}
-		label.Offset = vg.Point{Y: 2 * vg.Millimeter}
-		label.TextStyle[0].XAlign = draw.XCenter
-		label.TextStyle[0].Font = sans(label.TextStyle[0].Font)
-		chart.Add(bar, whiskers, label)
-		chart.Y.Max = max(chart.Y.Max, 1.1*s.Max)
+	chart.Title.TextStyle = inStyle(chart.Title.TextStyle, 11)
+	for _, axis := range []*plot.Axis{&chart.X, &chart.Y} {
+		axis.LineStyle.Color, axis.Tick.LineStyle.Color = shadeOf("rule"), shadeOf("rule")
+		axis.Tick.Label = inStyle(axis.Tick.Label, 9)
+		axis.Label.TextStyle = inStyle(axis.Label.TextStyle, 9)
 	}
-	return chart, nil
+	return chart
 }
 
-// useSansSerif replaces the font of everything written beside the bars.
-func useSansSerif(chart *plot.Plot) {
-	for _, style := range []*font.Font{
-		&chart.Title.TextStyle.Font,
-		&chart.X.Tick.Label.Font,
-		&chart.Y.Tick.Label.Font,
-		&chart.Y.Label.TextStyle.Font,
-	} {
-		*style = sans(*style)
+// inStyle gives text our colour and font.
+func inStyle(s text.Style, size font.Length) text.Style {
+	s.Color, s.Font.Variant, s.Font.Size = shadeOf("ink"), "Sans", vg.Points(float64(size))
+	return s
+}
+
+// labelStyle is that of what is written among lines and bars.
+func labelStyle(chart *plot.Plot) text.Style {
+	s := chart.X.Tick.Label
+	s.XAlign, s.YAlign = draw.XLeft, draw.YCenter
+	return s
+}
+
+// broken breaks a text into lines of at most a width.
+func broken(s string, width vg.Length, style text.Style) string {
+	var lines []string
+	for word := range strings.FieldsSeq(s) {
+		if last := len(lines) - 1; last >= 0 && style.Width(lines[last]+" "+word) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
 	}
+	return strings.Join(lines, "\n")
 }
-
-func sans(f font.Font) font.Font {
-	f.Variant = "Sans"
-	return f
-}
-
-// rangeAt is a spread as error bar at a place on the X axis.
-type rangeAt struct {
-	x float64
-	s Spread
-}
-
-func (r rangeAt) Len() int                       { return 1 }
-func (r rangeAt) XY(int) (x, y float64)          { return r.x, r.s.Median }
-func (r rangeAt) YError(int) (low, high float64) { return r.s.Median - r.s.Min, r.s.Max - r.s.Median }

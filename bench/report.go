@@ -14,11 +14,15 @@ import (
 //go:embed report.tmpl
 var reportText string
 
-var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"table":      table,
+// helpers are what the report needs as Markdown and as a page.
+var helpers = map[string]any{
+	"table":      tableOf,
 	"ratioLines": ratioLines,
-	"plotFile":   plotFile,
-}).Parse(reportText))
+	"pictures":   pictures,
+	"words":      func() []word { return words },
+}
+
+var reportTemplate = template.Must(template.New("report").Funcs(helpers).Parse(reportText))
 
 // render writes the report in Markdown.
 func render(w io.Writer, r *Results) error {
@@ -47,13 +51,11 @@ var columns = []column{
 	{"latency p99, ms", 2, latencyP99, []string{chat, echo, latency, rooms}, true},
 	{"server RSS, MB", 1, memoryMB, []string{idle, fanOut, bigFanOut, rooms}, false},
 	{"per idle connection, B", 0, idleMemory, []string{idle}, true},
-	{"server CPU, s", 2, func(m Measured) float64 { return m.ServerCPUS }, nil, false},
-	{"generator CPU, s", 2, func(m Measured) float64 { return m.GeneratorCPUS }, nil, false},
 }
 
 // columnsOf returns the columns of a kind of scenario.
 func columnsOf(kind string) []column {
-	return slices.DeleteFunc(slices.Clone(columns), func(c column) bool { return c.kinds != nil && !slices.Contains(c.kinds, kind) })
+	return slices.DeleteFunc(slices.Concat(scalingColumns, columns), func(c column) bool { return c.kinds != nil && !slices.Contains(c.kinds, kind) })
 }
 
 func connects(m Measured) float64     { return m.ConnectPerS }
@@ -62,6 +64,15 @@ func latencyP99(m Measured) float64   { return m.LatencyP99MS }
 func lastDelivery(m Measured) float64 { return m.LastMS }
 func idleMemory(m Measured) float64   { return m.BytesPerIdle }
 func memoryMB(m Measured) float64     { return m.RSSBytes / 1e6 }
+
+// generatorShare is what it took of the processor time that it and the server used for deliveries, in
+// percent.
+func generatorShare(m Measured) float64 {
+	if m.Deliveries == 0 || m.ServerCPUS == 0 {
+		return 0
+	}
+	return 100 * m.GeneratorCPUS / (m.GeneratorCPUS + m.ServerCPUS)
+}
 
 // point is what a scenario is played for: the figure that contenders are compared by.
 type point struct {
@@ -84,33 +95,68 @@ func pointOf(kind string) point {
 	return point{"deliveries/s", "deliveries/s, thousands", deliveries, 1e-3}
 }
 
-// table shows a scenario, a line to each contender, with those columns that anyone has a figure for.
-func table(p Played) string {
-	head, rule := "| |", "|---|"
-	lines := make([]string, len(p.Systems()))
-	for i, system := range p.Systems() {
-		lines[i] = "| " + system + " |"
+// table shows a scenario, a line to each contender.
+type table struct {
+	Head []string // without that of the names
+	Rows []row
+}
+
+type row struct {
+	Name  string
+	Cells []string
+}
+
+// tableOf makes a scenario's table, with those columns that anyone has something in.
+func tableOf(p Played) table {
+	var t table
+	for _, system := range p.Systems() {
+		t.Rows = append(t.Rows, row{Name: system})
 	}
-	for _, c := range columnsOf(p.Kind) {
-		cells := make([]string, len(lines))
+	add := func(title string, cell func(system string) string) {
+		cells := make([]string, len(t.Rows))
 		known := false
-		for i, system := range p.Systems() {
-			s := spreadOf(p.values(system, c.of))
-			cells[i] = s.format(c.digits)
-			known = known || s.N > 0
+		for i, row := range t.Rows {
+			cells[i] = cell(row.Name)
+			known = known || cells[i] != none
 		}
 		if !known {
-			continue
+			return
 		}
-		head, rule = head+" "+c.title+" |", rule+"---|"
-		for i, cell := range cells {
-			lines[i] += " " + cell + " |"
+		t.Head = append(t.Head, title)
+		for i := range t.Rows {
+			t.Rows[i].Cells = append(t.Rows[i].Cells, cells[i])
 		}
 	}
-	for i, system := range p.Systems() {
-		lines[i] += " " + p.wrong(system) + " | " + p.saturated(system) + " |"
+	for _, c := range columnsOf(p.Kind) {
+		add(c.title, func(system string) string { return spreadOf(p.values(system, c.of)).format(c.digits) })
 	}
-	return head + " wrong | saturated |\n" + rule + "---|---|\n" + strings.Join(lines, "\n") + "\n"
+	add("server CPU per delivery, µs (user + kernel)", p.perDelivery)
+	add("generator's share of CPU, %", func(system string) string { return spreadOf(p.values(system, generatorShare)).format(0) })
+	add("wrong", p.wrong)
+	add("saturated", p.saturated)
+	return t
+}
+
+// perDelivery writes what a delivery took of the server's processor time, in µs: the medians of its
+// own and of the kernel's, or of their sum where only that is known.
+func (p Played) perDelivery(system string) string {
+	each := func(seconds func(Measured) float64) Spread {
+		return spreadOf(p.values(system, func(m Measured) float64 {
+			if m.Deliveries == 0 {
+				return 0
+			}
+			return 1e6 * seconds(m) / float64(m.Deliveries)
+		}))
+	}
+	sum := each(func(m Measured) float64 { return m.ServerCPUS })
+	user, kernel := each(func(m Measured) float64 { return m.ServerUserS }), each(func(m Measured) float64 { return m.ServerSystemS })
+	switch {
+	case user.N+kernel.N > 0:
+		return decimal(user.Median, 1) + " + " + decimal(kernel.Median, 1)
+	case sum.N > 0:
+		return decimal(sum.Median, 1)
+	}
+	return none
 }
 
 // wrong counts what went wrong in all of a contender's runs.
@@ -156,7 +202,7 @@ func ratioLines(p Played) []string {
 	point := pointOf(p.Kind)
 	for _, other := range p.Systems() {
 		if s := p.over(other, point.of); other != hubbub.name && s.N > 0 {
-			lines = append(lines, fmt.Sprintf("- %s over %s, %s: %s", hubbub.name, other, point.name, s.format(2)))
+			lines = append(lines, fmt.Sprintf("%s over %s, %s: %s", hubbub.name, other, point.name, s.format(2)))
 		}
 	}
 	return lines
@@ -241,6 +287,27 @@ func (r *Results) Smaller() string {
 		return ""
 	}
 	return thousands(conns)
+}
+
+// Heading names the benchmark.
+func (r *Results) Heading() string {
+	text := "Benchmark of " + r.Conditions.Date + ", commit " + r.Conditions.Commit
+	if r.Conditions.Dirty {
+		text += " with uncommitted changes"
+	}
+	return text
+}
+
+// Machine describes what the benchmark was taken on.
+func (c Conditions) Machine() string {
+	return fmt.Sprintf("%s, %d cores, %.0f GiB; Linux %s; Go %s; %d descriptors to a process; load before the start %s.",
+		c.CPU, c.Cores, c.MemoryGiB, c.Kernel, c.Go, c.Descriptors, c.Load)
+}
+
+// Method says how the figures were come by.
+func (r *Results) Method() string {
+	return fmt.Sprintf("Server and load generator share the machine and talk over loopback. Each figure is the median of %d rounds "+
+		"[least–most]; within a round all contenders take their turn, and ratios are taken round by round.", r.Rounds)
 }
 
 // Faults are the runs in which something went wrong.

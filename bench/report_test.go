@@ -5,25 +5,54 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"flag"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// distributed is a report of the load generator's with so many shares of its latencies, 20 to each
+// nine, of which the first is ms.
+func distributed(ms float64, shares int) json.RawMessage {
+	var report struct {
+		Curve []quantile `json:"latency_curve"`
+	}
+	for i := range shares {
+		report.Curve = append(report.Curve, quantile{Share: 1 - math.Pow(10, -float64(i)/20), MS: ms * float64(1+i)})
+	}
+	report.Curve = append(report.Curve, quantile{1, 1000 * ms})
+	raw, err := json.Marshal(report)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
 // someResults is a benchmark of two rounds with everything that the report tells apart: ranges,
-// single values, a loss, a run that failed, saturation.
+// single values, a loss, a run that failed, saturation, curves.
 func someResults() *Results {
 	goroutines := 0
 	hub := func(last, rss, idle float64) Measured {
-		return Measured{ConnectPerS: 21_400.4, LastMS: last, P50MS: last / 2, P99MS: 0.9 * last, RSSBytes: rss, BytesPerIdle: idle,
-			ServerCPUS: 1.234, GeneratorCPUS: 2.5, Messages: 20, Goroutines: &goroutines, Saturated: saturatedMachine}
+		m := Measured{ConnectPerS: 21_400.4, LastMS: last, P50MS: last / 2, P99MS: 0.9 * last, RSSBytes: rss, BytesPerIdle: idle,
+			ServerCPUS: 1.234, ServerUserS: 0.234, ServerSystemS: 1, GeneratorCPUS: 2.5, Messages: 20, Goroutines: &goroutines, Saturated: saturatedMachine}
+		if last > 0 {
+			m.Deliveries = 320_000
+		}
+		return m
+	}
+	size := func(conns int, round int, last, idle float64) Run {
+		m := hub(last, 20e6, idle)
+		m.Saturated = ""
+		return Run{System: thousands(conns), Round: round, Conns: conns, Measured: m}
 	}
 	lossy := hub(800, 104e6, 0)
 	lossy.Missing, lossy.Saturated = 3, saturatedGenerator
-	floor := Measured{ConnectPerS: 30_000, LastMS: 600, GeneratorCPUS: 9, Messages: 20}
+	floor := Measured{ConnectPerS: 30_000, LastMS: 600, ServerCPUS: 4, GeneratorCPUS: 5, Messages: 20, Deliveries: 320_000}
 	r := &Results{
 		Conditions: Conditions{Date: "2026-01-02", Commit: "abc1234", Dirty: true, Go: "1.26.0", Kernel: "6.1.0", CPU: "Some CPU",
 			Cores: 2, MemoryGiB: 23.6, Descriptors: 20000, Load: "0.07"},
@@ -36,8 +65,8 @@ func someResults() *Results {
 				{System: "gorilla", Round: 2, Measured: hub(0, 260e6, 15_500)},
 			}},
 			{Kind: "fanout", Name: "fanout-16000", Title: "Fan-out to 16,000 connections in one process", Conns: 16000, Runs: []Run{
-				{System: "hubbub", Round: 1, Measured: hub(70, 20e6, 0)},
-				{System: "gorilla", Round: 1, Measured: hub(140, 260e6, 0)},
+				{System: "hubbub", Round: 1, Measured: hub(70, 20e6, 0), Raw: distributed(1, 81)},
+				{System: "gorilla", Round: 1, Measured: hub(140, 260e6, 0), Raw: distributed(2, 81)},
 				{System: "floor", Round: 1, Measured: floor},
 				{System: "hubbub", Round: 2, Measured: hub(90, 20e6, 0)},
 				{System: "gorilla", Round: 2, Measured: hub(100, 260e6, 0)},
@@ -50,10 +79,14 @@ func someResults() *Results {
 				{Scenario: "fanout-50000", System: "floor", Round: 2, Error: "floor: exit status 1"},
 			}},
 			{Kind: "chat", Name: "chat-1000", Title: "1,000 members of one topic, 8 publishers with one message in flight each", Conns: 1000, Runs: []Run{
-				{System: "hubbub", Round: 1, Measured: Measured{DeliveriesPerS: 900_000, LatencyP50MS: 8.5, LatencyP99MS: 20.25, ServerCPUS: 4}},
-				{System: "gorilla", Round: 1, Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6}},
-				{System: "hubbub", Round: 2, Measured: Measured{DeliveriesPerS: 800_000, LatencyP50MS: 9.5, LatencyP99MS: 21.5, ServerCPUS: 4}},
-				{System: "gorilla", Round: 2, Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6}},
+				{System: "hubbub", Round: 1, Raw: distributed(1, 120), Measured: Measured{DeliveriesPerS: 900_000, LatencyP50MS: 8.5, LatencyP99MS: 20.25, ServerCPUS: 4, ServerSystemS: 4, GeneratorCPUS: 1, Deliveries: 2_000_000}},
+				{System: "gorilla", Round: 1, Raw: distributed(4, 90), Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6, GeneratorCPUS: 2, Deliveries: 1_000_000}},
+				{System: "hubbub", Round: 2, Raw: distributed(1.5, 120), Measured: Measured{DeliveriesPerS: 800_000, LatencyP50MS: 9.5, LatencyP99MS: 21.5, ServerCPUS: 4, ServerSystemS: 4, GeneratorCPUS: 1, Deliveries: 2_000_000}},
+				{System: "gorilla", Round: 2, Raw: distributed(4, 70), Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6, GeneratorCPUS: 2, Deliveries: 1_000_000}},
+			}},
+			{Kind: "scaling", Name: "scaling", Title: "From 1,000 to 100,000 connections: fan-out by hubbub alone", Conns: 100_000, Runs: []Run{
+				size(1000, 1, 5, 900), size(10_000, 1, 60, 420), size(100_000, 1, 800, 360),
+				size(1000, 2, 7, 920), size(10_000, 2, 62, 400), size(100_000, 2, 840, 350),
 			}},
 		},
 		Benchmarks: []GoBenchmark{
@@ -66,22 +99,53 @@ func someResults() *Results {
 }
 
 func TestReport(t *testing.T) {
-	var got bytes.Buffer
-	if err := render(&got, someResults()); err != nil {
-		t.Fatal(err)
-	}
-	golden := filepath.Join("testdata", "report.md")
-	if *update {
-		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+	for name, write := range map[string]func(io.Writer, *Results) error{"report.md": render, "report.html": renderPage} {
+		var got bytes.Buffer
+		if err := write(&got, someResults()); err != nil {
 			t.Fatal(err)
 		}
+		golden := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("the report differs from %s (go test ./bench -update writes it anew):\n%s", golden, got.Bytes())
+		}
 	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
+}
+
+// The page needs nothing but itself, and nothing that was put in gets out as markup.
+func TestPageIsSafe(t *testing.T) {
+	r := someResults()
+	r.Scenarios[2].Runs[3].Error = "floor: <script>alert(1)</script>"
+	var page bytes.Buffer
+	if err := renderPage(&page, r); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("the report differs from %s (go test ./bench -update writes it anew):\n%s", golden, got.Bytes())
+	for _, bad := range []string{"<script", "<link", "<img", "@import", "url(", "src=", "ZgotmplZ"} {
+		if strings.Contains(page.String(), bad) {
+			t.Errorf("the page has %q in it", bad)
+		}
+	}
+	for _, link := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page.String(), -1) {
+		if id, inside := strings.CutPrefix(link[1], "#"); inside {
+			if !strings.Contains(page.String(), `id="`+id+`"`) {
+				t.Errorf("the page has no %s, to which it links", id)
+			}
+		} else if link[1] != "results.json.gz" {
+			t.Errorf("the page links to %s", link[1])
+		}
+	}
+	for _, s := range shades {
+		if n := strings.Count(page.String(), s.Light); n != 1 {
+			t.Errorf("%s is in the page %d times, want it in the style sheet alone", s.Light, n)
+		}
 	}
 }
 
@@ -106,7 +170,8 @@ func TestResultsAreWrittenWhole(t *testing.T) {
 	if got := len(back.faulty()); got != 2 {
 		t.Errorf("the results have %d faulty runs after reading them back, want 2", got)
 	}
-	for _, name := range []string{"report.md", "idle-16000.svg", "fanout-16000.svg", "fanout-50000.svg"} {
+	for _, name := range []string{"report.md", "report.html", "idle-16000.svg", "fanout-16000.svg", "fanout-16000-time.svg", "fanout-50000.svg",
+		"chat-1000.svg", "chat-1000-latency.svg", "scaling.svg"} {
 		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s is missing or empty (%v)", name, err)
 		}
@@ -115,26 +180,48 @@ func TestResultsAreWrittenWhole(t *testing.T) {
 
 func TestPlotNamesWhatItShows(t *testing.T) {
 	for _, test := range []struct {
-		scenario int
-		want     []string
-		not      string
+		file string
+		want []string
+		not  string
 	}{
-		{0, []string{"16,000 idle connections", "bytes", "320 [310–330]", "15,500", "hubbub", "gorilla"}, "floor"},
-		{2, []string{"Fan-out to 50,000", "ms", "1,017 [800–1,234]", "600", "floor"}, "gorilla"},
+		{"idle-16000.svg", []string{"16,000 idle connections", "bytes", "320 [310–330]", "15,500", "hubbub", "gorilla"}, "floor"},
+		{"fanout-50000.svg", []string{"Fan-out to 50,000", "ms", "1,017 [800–1,234]", "600", "floor"}, "gorilla"},
+		{"fanout-16000-time.svg", []string{"Fan-out to 16,000", "hubbub", "gorilla", "100 %"}, "floor"},
+		{"chat-1000-latency.svg", []string{"hubbub", "gorilla", "50 %", "99.99 %", "latency, ms"}, "floor"},
+		{"scaling.svg", []string{"last delivery, ms", "bytes/connection", "10,000"}, "gorilla"},
 	} {
-		svg, err := drawSVG(someResults().Scenarios[test.scenario])
+		svg := drawn(t, test.file)
+		for _, want := range test.want {
+			if !strings.Contains(svg, want) {
+				t.Errorf("%s doesn't say %q", test.file, want)
+			}
+		}
+		if strings.Contains(svg, test.not) {
+			t.Errorf("%s says %q", test.file, test.not)
+		}
+	}
+}
+
+// drawn returns one of the plots of someResults.
+func drawn(t *testing.T, file string) string {
+	t.Helper()
+	for _, p := range someResults().Scenarios {
+		all, err := pictures(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range test.want {
-			if !strings.Contains(string(svg), want) {
-				t.Errorf("plot %d doesn't say %q", test.scenario, want)
+		for _, pic := range all {
+			if pic.File == file {
+				svg, err := pic.SVG()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(svg)
 			}
 		}
-		if strings.Contains(string(svg), test.not) {
-			t.Errorf("plot %d says %q", test.scenario, test.not)
-		}
 	}
+	t.Fatalf("there is no %s", file)
+	return ""
 }
 
 func TestDecimal(t *testing.T) {

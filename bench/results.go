@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -32,6 +34,7 @@ type Run struct {
 	Scenario string   `json:"scenario"`
 	System   string   `json:"system"`
 	Round    int      `json:"round"`
+	Conns    int      `json:"conns,omitempty"` // of the run, where they aren't the scenario's
 	Commands []string `json:"commands"`
 	// Error says why there are no measurements.
 	Error    string          `json:"error,omitempty"`
@@ -51,8 +54,11 @@ type Measured struct {
 	RSSBytes       float64 `json:"rss_bytes,omitempty"`               // server, connections open and idle
 	BytesPerIdle   float64 `json:"rss_bytes_per_idle_conn,omitempty"` // server, above what it had without any
 	ServerCPUS     float64 `json:"server_cpu_s,omitempty"`            // from the first message on
+	ServerUserS    float64 `json:"server_user_s,omitempty"`           // of ServerCPUS, in its programs
+	ServerSystemS  float64 `json:"server_system_s,omitempty"`         // in the kernel; both are 0 where only the sum is known
 	GeneratorCPUS  float64 `json:"generator_cpu_s,omitempty"`
 	Messages       int64   `json:"messages,omitempty"`
+	Deliveries     int64   `json:"deliveries,omitempty"` // of all messages; of echo, answers
 	// Goroutines is how many more the server had with its connections than without.
 	Goroutines *int `json:"goroutines,omitempty"`
 	// Saturated says who had no processor time left while messages were under way.
@@ -129,7 +135,8 @@ func (p Played) Systems() []string {
 	return names
 }
 
-// write puts everything into the folder: the raw results, the report, the plots.
+// write puts everything into the folder: the raw results, the report as a page and as Markdown, the
+// plots.
 func (r *Results) write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("making the folder for the results: %w", err)
@@ -137,16 +144,14 @@ func (r *Results) write(folder string) error {
 	if err := writeRaw(filepath.Join(folder, "results.json.gz"), r); err != nil {
 		return err
 	}
-	report, err := os.Create(filepath.Join(folder, "report.md"))
-	if err != nil {
-		return fmt.Errorf("writing the report: %w", err)
-	}
-	defer report.Close()
-	if err := render(report, r); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
-	}
-	if err := report.Close(); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
+	for name, write := range map[string]func(io.Writer, *Results) error{"report.md": render, "report.html": renderPage} {
+		var report bytes.Buffer
+		if err := write(&report, r); err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), report.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
 	}
 	return drawAll(folder, r)
 }

@@ -24,10 +24,11 @@ const (
 	echo      = "echo"      // request and reply
 	latency   = "latency"   // far from saturation
 	rooms     = "rooms"     // many small topics, everybody posting
+	scaling   = "scaling"   // a message a second, to ever more
 )
 
 // kinds are all of them, in the order in which they are played.
-var kinds = []string{idle, fanOut, bigFanOut, chat, echo, latency, rooms}
+var kinds = []string{idle, fanOut, bigFanOut, chat, echo, latency, rooms, scaling}
 
 // length is how long runs are.
 type length struct {
@@ -48,6 +49,7 @@ type scenario struct {
 	path              string   // of the endpoint
 	load              []string // further flags of the load generator
 	contenders        []contender
+	patience          time.Duration // with each turn, beyond what is usual
 }
 
 // contender is what is measured: a server under the load generator, or the floor.
@@ -111,6 +113,7 @@ func scenarios(opts options) []scenario {
 			contenders: contenders(opts.servers),
 		},
 	}
+	all = append(all, scalingScenario(opts))
 	var chosen []scenario
 	for _, s := range all {
 		if opts.wants(s.kind) && !(s.kind == bigFanOut && opts.conns == small) {
@@ -151,7 +154,7 @@ func (s *scenario) play(ctx context.Context, rounds int) Played {
 // turn runs one contender, for a bounded time.
 func (s *scenario) turn(ctx context.Context, c contender, run *Run) error {
 	// What connecting may take at 2,000/s, and a minute and a half for everything else.
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second+time.Duration(s.conns/2)*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second+time.Duration(s.conns/2)*time.Millisecond+s.patience)
 	defer cancel()
 	return c.run(ctx, run, s)
 }
@@ -175,13 +178,14 @@ func progress(kind string, run Run) {
 type floorReport struct {
 	ConnectPerS float64 `json:"connect_per_s"`
 	CPUS        float64 `json:"cpu_s"`
+	WritersCPUS float64 `json:"writers_cpu_s"`
 	Rounds      int64   `json:"rounds"`
 	Last        struct {
 		Mean float64 `json:"mean"`
 	} `json:"last_ms"`
 }
 
-// floorRun measures the floor. Its two ends are counted as one: there is no server in it.
+// floorRun measures the floor. Its writers stand where the others have their server.
 func floorRun(ctx context.Context, run *Run, conns, messages int) error {
 	output, err := runProgram(ctx, run, "floor", "-conns", strconv.Itoa(conns), "-size", strconv.Itoa(messageSize), "-rounds", strconv.Itoa(messages))
 	if err != nil {
@@ -195,8 +199,10 @@ func floorRun(ctx context.Context, run *Run, conns, messages int) error {
 	run.Measured = Measured{
 		ConnectPerS:   floor.ConnectPerS,
 		LastMS:        floor.Last.Mean,
-		GeneratorCPUS: floor.CPUS,
+		ServerCPUS:    floor.WritersCPUS,
+		GeneratorCPUS: floor.CPUS - floor.WritersCPUS,
 		Messages:      floor.Rounds,
+		Deliveries:    floor.Rounds * int64(conns),
 	}
 	return nil
 }

@@ -81,6 +81,7 @@ type loadReport struct {
 	ConnsLost      int     `json:"conns_lost"`
 	ConnectPerS    float64 `json:"connect_per_s"`
 	Messages       int64   `json:"messages"`
+	Delivered      int64   `json:"delivered"`
 	Missing        int64   `json:"missing"`
 	Duplicate      int64   `json:"duplicate"`
 	Reordered      int64   `json:"reordered"`
@@ -99,6 +100,10 @@ type loadReport struct {
 		RSSBytes       int64   `json:"rss_bytes"`
 		RSSBytesBefore int64   `json:"rss_bytes_before"`
 		CPURunS        float64 `json:"cpu_run_s"`
+		Split          struct {
+			User   float64 `json:"user_s"`
+			System float64 `json:"system_s"`
+		} `json:"cpu_run_split"` // zero where only the sum is known
 	} `json:"server"`
 	ServerWhy string `json:"server_why"`
 	Generator struct {
@@ -130,7 +135,7 @@ func (s server) under(ctx context.Context, run *Run, sc *scenario) (err error) {
 
 	// Not where memory is measured: the pages that tell the number of goroutines cost some too.
 	var goroutines *goroutineCount
-	if s.metrics && sc.kind != idle {
+	if s.metrics && sc.kind != idle && sc.kind != scaling {
 		if goroutines, err = countGoroutines(ctx, "http://"+admin, sc.conns); err != nil {
 			return err
 		}
@@ -187,8 +192,11 @@ func measured(load loadReport) Measured {
 		RSSBytes:       float64(load.Server.RSSBytes),
 		BytesPerIdle:   float64(load.Server.RSSBytes-load.Server.RSSBytesBefore) / float64(max(1, load.ConnsOpen)),
 		ServerCPUS:     load.Server.CPURunS,
+		ServerUserS:    load.Server.Split.User,
+		ServerSystemS:  load.Server.Split.System,
 		GeneratorCPUS:  load.Generator.CPURunS,
 		Messages:       load.Messages,
+		Deliveries:     load.Delivered,
 		Missing:        load.Missing,
 		Duplicate:      load.Duplicate,
 		Reordered:      load.Reordered,

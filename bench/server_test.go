@@ -11,16 +11,16 @@ import (
 )
 
 func TestMeasuredReadsTheGeneratorsKeys(t *testing.T) {
-	const text = `{"conns_open": 90, "conns_failed": 7, "conns_lost": 3, "connect_per_s": 1000.5, "messages": 20, "missing": 1,
+	const text = `{"conns_open": 90, "conns_failed": 7, "conns_lost": 3, "connect_per_s": 1000.5, "messages": 20, "delivered": 1800, "missing": 1,
 		"duplicate": 2, "reordered": 4, "corrupt": 8, "deliveries_per_s": 777.5, "latency_ms": {"p50": 1.5, "p99": 2.5, "max": 99}, "fanout_ms": {"p50_mean": 10, "p99_mean": 20, "last_mean": 30, "last_min": 1, "last_max": 99},
-		"server": {"rss_bytes": 5000, "rss_bytes_before": 500, "cpu_s": 9, "cpu_run_s": 1.5},
+		"server": {"rss_bytes": 5000, "rss_bytes_before": 500, "cpu_s": 9, "cpu_run_s": 1.5, "cpu_run_split": {"user_s": 0.5, "system_s": 1}},
 		"generator": {"cpu_s": 8, "cpu_run_s": 2.5, "saturated": false}, "machine": {"saturated": true}}`
 	var load loadReport
 	if err := json.Unmarshal([]byte(text), &load); err != nil {
 		t.Fatal(err)
 	}
-	want := Measured{ConnectPerS: 1000.5, DeliveriesPerS: 777.5, LatencyP50MS: 1.5, LatencyP99MS: 2.5, LastMS: 30, P50MS: 10, P99MS: 20, RSSBytes: 5000, BytesPerIdle: 50, ServerCPUS: 1.5, GeneratorCPUS: 2.5,
-		Messages: 20, Saturated: saturatedMachine, Missing: 1, Duplicate: 2, Reordered: 4, Corrupt: 8, ConnsFailed: 10}
+	want := Measured{ConnectPerS: 1000.5, DeliveriesPerS: 777.5, LatencyP50MS: 1.5, LatencyP99MS: 2.5, LastMS: 30, P50MS: 10, P99MS: 20, RSSBytes: 5000, BytesPerIdle: 50, ServerCPUS: 1.5, ServerUserS: 0.5, ServerSystemS: 1, GeneratorCPUS: 2.5,
+		Messages: 20, Deliveries: 1800, Saturated: saturatedMachine, Missing: 1, Duplicate: 2, Reordered: 4, Corrupt: 8, ConnsFailed: 10}
 	if got := measured(load); got != want {
 		t.Errorf("measured = %+v\nwant       %+v", got, want)
 	}

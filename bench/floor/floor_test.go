@@ -32,6 +32,9 @@ func TestRunDeliversEveryRound(t *testing.T) {
 	if got.Conns != 601 || got.Processes != 4 || got.Rounds != 3 || len(got.RoundsMS) != 3 {
 		t.Errorf("report = %+v, want 601 connections, 4 processes, 3 rounds", got)
 	}
+	if got.WritersCPUS <= 0 || got.WritersCPUS >= got.CPUS {
+		t.Errorf("writers used %v s of %v s, want some of it", got.WritersCPUS, got.CPUS)
+	}
 	if got.Last.Min <= 0 || got.Last.Max > 10_000 || got.CPUS <= 0 || got.ConnectPerS <= 0 {
 		t.Errorf("report = %+v, want times that are possible", got)
 	}

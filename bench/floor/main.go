@@ -37,7 +37,8 @@ type report struct {
 	RoundsMS      []float64 `json:"rounds_ms"`
 	NSPerDelivery float64   `json:"ns_per_delivery"` // median round over connections
 	ConnectPerS   float64   `json:"connect_per_s"`
-	CPUS          float64   `json:"cpu_s"` // all processes, in the rounds only
+	CPUS          float64   `json:"cpu_s"`         // all processes, in the rounds only
+	WritersCPUS   float64   `json:"writers_cpu_s"` // of CPUS
 }
 
 type summary struct {

@@ -76,6 +76,9 @@ func run(l load) (*report, error) {
 			return nil, err
 		}
 		result.CPUS += float64(cpu) / 1e9
+		if c.role == "writer" {
+			result.WritersCPUS += float64(cpu) / 1e9
+		}
 	}
 	return result, nil
 }

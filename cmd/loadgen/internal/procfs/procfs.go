@@ -30,6 +30,8 @@ type Usage struct {
 	Processes int
 	RSS       int64 // bytes
 	CPU       time.Duration
+	User      time.Duration // of CPU, in the programs
+	System    time.Duration // of CPU, in the kernel; both are 0 where only their sum is known
 	FDs       int64
 }
 
@@ -39,9 +41,9 @@ func (f FS) path(parts ...string) string {
 
 // stat is what is needed of /proc/PID/stat (proc(5)).
 type stat struct {
-	pid, parent int
-	cpu         time.Duration
-	rss         int64
+	pid, parent  int
+	user, system time.Duration
+	rss          int64
 }
 
 func parseStat(line []byte) (s stat, err error) {
@@ -64,7 +66,7 @@ func parseStat(line []byte) (s stat, err error) {
 		return n
 	}
 	s.parent = int(num(4))
-	s.cpu = time.Duration(num(14)+num(15)) * tick
+	s.user, s.system = time.Duration(num(14))*tick, time.Duration(num(15))*tick
 	s.rss = num(24) * int64(os.Getpagesize())
 	return s, err
 }
@@ -112,7 +114,9 @@ func (f FS) Tree(roots []int, except int) (Usage, error) {
 		}
 		u.Processes++
 		u.RSS += s.rss
-		u.CPU += s.cpu
+		u.CPU += s.user + s.system
+		u.User += s.user
+		u.System += s.system
 		u.FDs += f.fds(pid)
 	}
 	if u.Processes == 0 {

@@ -61,11 +61,11 @@ func TestTree(t *testing.T) {
 		except int
 		want   Usage
 	}{
-		{"one", []int{12}, 0, Usage{1, page, 10 * time.Millisecond, 0}},
-		{"with descendants", []int{11}, 0, Usage{2, 11 * page, 110 * time.Millisecond, 1}},
-		{"without the generator", []int{10}, 20, Usage{3, 1011 * page, 1610 * time.Millisecond, 3}},
-		{"a root and its own descendant", []int{11, 12}, 0, Usage{2, 11 * page, 110 * time.Millisecond, 1}},
-		{"the generator", []int{20}, 0, Usage{2, 1000 * page, 20 * time.Second, 0}},
+		{"one", []int{12}, 0, Usage{1, page, 10 * time.Millisecond, 10 * time.Millisecond, 0, 0}},
+		{"with descendants", []int{11}, 0, Usage{2, 11 * page, 110 * time.Millisecond, 110 * time.Millisecond, 0, 1}},
+		{"without the generator", []int{10}, 20, Usage{3, 1011 * page, 1610 * time.Millisecond, 1110 * time.Millisecond, 500 * time.Millisecond, 3}},
+		{"a root and its own descendant", []int{11, 12}, 0, Usage{2, 11 * page, 110 * time.Millisecond, 110 * time.Millisecond, 0, 1}},
+		{"the generator", []int{20}, 0, Usage{2, 1000 * page, 20 * time.Second, 10 * time.Second, 10 * time.Second, 0}},
 	} {
 		got, err := f.Tree(tt.roots, tt.except)
 		if err != nil || got != tt.want {

@@ -207,6 +207,12 @@ func (r *Report) usage(in Input) {
 		FDs:        idle.Server.FDs,
 		Source:     in.ServerFrom,
 	}
+	if done.Server.User+done.Server.System > 0 {
+		r.Server.Split = &Split{
+			User:   seconds(done.Server.User - idle.Server.User),
+			System: seconds(done.Server.System - idle.Server.System),
+		}
+	}
 	if r.ConnsOpen > 0 {
 		r.Server.RSSPerConn = round(float64(r.Server.RSS) / float64(r.ConnsOpen))
 	}

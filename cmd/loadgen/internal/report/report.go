@@ -86,8 +86,15 @@ type Server struct {
 	RSSAfter   int64   `json:"rss_bytes_after"`  // at the end, connections still open
 	CPUConnect float64 `json:"cpu_connect_s"`    // of CPU, while connecting
 	CPURun     float64 `json:"cpu_run_s"`        // of CPU, from the first message on
+	Split      *Split  `json:"cpu_run_split"`    // of CPURun; null where only the sum is known
 	FDs        int64   `json:"fds"`              // when RSS was taken
 	Source     string  `json:"source"`           // where these figures come from
+}
+
+// Split is where processor time went, in seconds.
+type Split struct {
+	User   float64 `json:"user_s"`   // in the programs
+	System float64 `json:"system_s"` // in the kernel, on their behalf
 }
 
 // Generator is what the load generator used, all its processes together.

@@ -57,7 +57,7 @@ func fanout() Input {
 	sample := func(at time.Duration, mark string, rss int64, cpu, own, busy time.Duration) monitor.Sample {
 		return monitor.Sample{
 			At: at, Mark: mark, Busy: busy,
-			Server:    &procfs.Usage{Processes: 2, RSS: rss, CPU: cpu, FDs: 120},
+			Server:    &procfs.Usage{Processes: 2, RSS: rss, CPU: cpu, User: cpu * 2 / 5, System: cpu * 3 / 5, FDs: 120},
 			Generator: procfs.Usage{Processes: 2, RSS: 30e6, CPU: own},
 		}
 	}
@@ -199,6 +199,8 @@ func TestFigures(t *testing.T) {
 		{"server's CPU", r.Server.CPU, 0.85},
 		{"of it connecting", r.Server.CPUConnect, 0.2},
 		{"of it from the first message on", r.Server.CPURun, 0.6},
+		{"of that in the program", r.Server.Split.User, 0.24},
+		{"and in the kernel", r.Server.Split.System, 0.36},
 		{"time with messages under way", r.Machine.ActiveS, 1.1},
 		{"server's share", r.Machine.ServerShare, 0.273},       // 0.6 s of 2 × 1.1 s
 		{"generator's share", r.Machine.GeneratorShare, 0.136}, // 0.3 s
@@ -206,6 +208,27 @@ func TestFigures(t *testing.T) {
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+// A server's own metrics don't say what of its processor time was the kernel's.
+func TestProcessorTimeWithoutSplit(t *testing.T) {
+	in := fanout()
+	for i := range in.Samples {
+		in.Samples[i].Server.User, in.Samples[i].Server.System = 0, 0
+	}
+	r := Build(in)
+	if r.Server.CPURun != 0.6 || r.Server.Split != nil {
+		t.Errorf("the server used %v s, split into %+v; want 0.6 s, and not to know", r.Server.CPURun, r.Server.Split)
+	}
+	for _, write := range []func(io.Writer) error{r.WriteText, r.WriteHTML} {
+		var said bytes.Buffer
+		if err := write(&said); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(said.String(), "the kernel's") {
+			t.Errorf("it is told apart all the same:\n%s", said.String())
 		}
 	}
 }

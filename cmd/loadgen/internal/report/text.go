@@ -63,6 +63,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if s := r.Server; s != nil {
 		line("server", "%s in %d process(es) with all connections open and idle, %s per connection; CPU %.2f s",
 			memory(s.RSS), s.Processes, memory(int64(s.RSSPerConn)), s.CPU)
+		if s.Split != nil && r.sends() {
+			line("", "CPU from the first message on: %.2f s of its own, %.2f s of the kernel's", s.Split.User, s.Split.System)
+		}
 	} else {
 		line("server", "not measured: %s", r.ServerWhy)
 	}
