@@ -120,7 +120,7 @@ type Machine struct {
 	CPUShare       float64 `json:"cpu_share"`
 	ServerShare    float64 `json:"server_share"` // 0 if it runs elsewhere
 	GeneratorShare float64 `json:"generator_share"`
-	OtherShare     float64 `json:"other_share"` // other programs, on average over the run
+	OtherShare     float64 `json:"other_share"` // other programs, and interrupts, on average over the run
 	Saturated      bool    `json:"saturated"`
 	Note           string  `json:"note"`
 }

@@ -317,7 +317,7 @@ func TestSaturation(t *testing.T) {
 		{name: "generator alone", own: 2100 * time.Millisecond, busy: 2100 * time.Millisecond, server: 10 * time.Millisecond,
 			machine: true, generator: true, why: "kept 1.9 of the 2 core(s) busy"},
 		{name: "others", server: 100 * time.Millisecond, own: 100 * time.Millisecond, busy: 18 * time.Second,
-			machine: true, note: "other programs 94 %"},
+			machine: true, note: "interrupts and other programs 94 %"},
 		{name: "server elsewhere", own: 2100 * time.Millisecond, busy: 2100 * time.Millisecond, away: true,
 			machine: true, generator: true, why: "its machine had no processor time left"},
 		{name: "late", late: 20e6, generator: true, why: "messages left late (p99 20.0 ms)"},

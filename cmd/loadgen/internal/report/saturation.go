@@ -16,7 +16,7 @@ const (
 	tooShort  = 100 * time.Millisecond // of activity, to tell who was busy
 	lateP99   = 10 * time.Millisecond  // for messages to leave after their time
 	lateRatio = 0.1                    // or this share of the median latency, if that is more
-	otherMuch = 0.1                    // of the processors, for other programs
+	otherMuch = 0.1                    // of the processors, for interrupts and other programs
 )
 
 // saturation judges whether the figures are the server's or the generator's.
@@ -55,7 +55,7 @@ func (r *Report) saturation(in Input) {
 		why = append(why, "its machine had no processor time left")
 	}
 	if m.OtherShare >= otherMuch {
-		m.Note += fmt.Sprintf(", other programs %.0f %%", 100*m.OtherShare)
+		m.Note += fmt.Sprintf(", interrupts and other programs %.0f %%", 100*m.OtherShare)
 	}
 	m.Note += "): the figures are what all of them reach together"
 }
@@ -66,7 +66,8 @@ func (r *Report) saturation(in Input) {
 // Between messages next to nothing happens, so the server's processor time over
 // the run is set against the time in which messages were under way. The
 // generator measures its own more finely, since it also has itself to watch.
-// What other programs used is taken to be spread evenly.
+// What other programs used is taken to be spread evenly, and so is the kernel's work in interrupts, which most kernels count
+// for nobody: over loopback that is much of receiving.
 func (r *Report) machine(in Input) (*Machine, bool) {
 	var begin, end *monitor.Sample
 	for i := range in.Samples {
