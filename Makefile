@@ -21,15 +21,18 @@ GOLANGCI_LINT := $(CURDIR)/.tools/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOVULNCHECK   := $(CURDIR)/.tools/bin/govulncheck-$(GOVULNCHECK_VERSION)
 BENCHSTAT     := $(CURDIR)/.tools/bin/benchstat-$(BENCHSTAT_VERSION)
 
+# What the server is put through alone, each at its size: see bench/feats.go.
+FEATS := bench-tail bench-churn bench-storm bench-keepalive bench-million
+
 ARGS     ?=
 COUNT    ?= 3
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race lint fuzz torture soak bench bench-quick bench-compare bench-hostile build-bench fmt clean deps deps-test
+.PHONY: help build run test race lint fuzz torture soak bench bench-quick bench-compare bench-hostile $(FEATS) build-bench fmt clean deps deps-test
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: deps ## build bin/server and bin/loadgen
 	@$(GOBUILD) -o bin/ ./cmd/server ./cmd/loadgen
@@ -77,6 +80,16 @@ bench-compare: deps $(BENCHSTAT) ## the benchmarks in Go next to those of anothe
 bench-hostile: build ## the fan-out to 12,800 while 3,200 others misbehave, each kind in turn (ROUNDS=3; ARGS="-kinds trickle,reset" for some)
 	@$(GOBUILD) -o bin/ ./bench ./bench/hostile
 	@bin/bench -hostile $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
+
+bench-tail: ## latency in a topic of 10 beside one of 100,000 in permanent fan-out (BENCH_CONNS, ROUNDS=3)
+bench-churn: ## a fan-out to 50,000, calm and while 2,000 others a second come and go
+bench-storm: ## the server is killed under 100,000 connections and started again: until all are back
+bench-keepalive: ## 100,000 idle connections, pinged every 30 s: processor time
+bench-million: ## a million connections and ten messages to all of them (8 minutes, 7 GB)
+
+$(FEATS): build
+	@$(GOBUILD) -o bin/ ./bench
+	@bin/bench -scenarios $(@:bench-%=%) $(if $(BENCH_CONNS),-conns $(BENCH_CONNS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
 
 build-bench: build
 	@$(GOBUILD) -o bin/ ./bench ./bench/floor

@@ -75,6 +75,7 @@ func figures(r *Results) []Figure {
 		{about: small, What: fmt.Sprintf("goroutines at %s connections minus at 0", smallTo), Measured: goroutines, Known: counted},
 		{What: "allocations per delivery in steady state", Measured: allocs, Known: benchmarked},
 	}
+	all = append(all, featFigures(r)...)
 	for i := range all {
 		all[i].Known = all[i].Known || all[i].Measured.N > 0
 	}

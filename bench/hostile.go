@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -225,7 +224,7 @@ type herd struct {
 func startHerd(ctx context.Context, run *Run, args ...string) (*herd, error) {
 	cmd := child(ctx, run, program("hostile"), args...)
 	reader, writer := io.Pipe()
-	h := &herd{&process{name: "hostile", cmd: cmd, log: new(bytes.Buffer), ended: make(chan struct{})}, bufio.NewReader(reader)}
+	h := &herd{&process{name: "hostile", cmd: cmd, log: new(said), ended: make(chan struct{})}, bufio.NewReader(reader)}
 	cmd.Stdout, cmd.Stderr = writer, h.log
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting hostile: %w", err)

@@ -7,7 +7,7 @@
 // under bench/results. With -hostile (make bench-hostile) it measures instead what becomes of everybody
 // when a fifth of the peers misbehave (bench/hostile). A scenario is played in rounds, contender after
 // contender within each round, so that what else the machine does meets all of them alike; ratios are
-// taken round by round.
+// taken round by round. A few scenarios (make bench-tail and those after it, feats.go) are hubbub's alone.
 package main
 
 import (
@@ -41,6 +41,7 @@ type options struct {
 	servers   []server // hubbub and those that it is compared with
 	scenarios []string // kinds of them; nil for all
 	benchmark bool     // whether to run the benchmarks in Go
+	feat      string   // the one that is played, alone; empty for none
 
 	hostile bool
 	kinds   string // of hostile peers, separated by commas; empty for all
@@ -51,12 +52,12 @@ func (o options) wants(kind string) bool {
 	return o.scenarios == nil || slices.Contains(o.scenarios, kind)
 }
 
-// folder returns where the results go.
+// folder returns where the results go. A feat's have a folder of their own in there.
 func (o options) folder(c Conditions) string {
 	if o.out != "" {
 		return o.out
 	}
-	return filepath.Join("bench", "results", c.Date+"-"+c.Commit)
+	return filepath.Join("bench", "results", c.Date+"-"+c.Commit, o.feat)
 }
 
 func main() {
@@ -96,7 +97,7 @@ func parse(args []string) (options, error) {
 	quick := flags.Bool("quick", false, "one short round at 4000 connections against gorilla and the floor, in less than two minutes: to see what a change did")
 	flags.StringVar(&against, "against", strings.Join(peers, ","), "`peers` to compare with, separated by commas; none for the floor alone")
 	flags.StringVar(&command, "server", "", "compare with a server of your own too: the `command` that starts it, with {addr} for the address to listen on; it has to relay on /ws?topic=… and to answer on /echo")
-	flags.StringVar(&played, "scenarios", strings.Join(kinds, ","), "`kinds` of scenarios to play, separated by commas")
+	flags.StringVar(&played, "scenarios", strings.Join(kinds, ","), "`kinds` of scenarios to play, separated by commas; or one of "+featKinds()+", which hubbub plays alone")
 	flags.StringVar(&opts.out, "out", "", "`folder` for the results (default bench/results/<date>-<commit>)")
 	flags.BoolVar(&opts.hostile, "hostile", false, "instead: fan-out while a fifth of 16000 connections, or of as many if that is less, misbehave")
 	flags.StringVar(&opts.kinds, "kinds", "", "with -hostile: `kinds`, separated by commas (default: all of hostile -list)")
@@ -105,6 +106,9 @@ func parse(args []string) (options, error) {
 	}
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if err := opts.alone(played, given); err != nil {
+		return opts, err
+	}
 	if *quick {
 		opts.length, opts.benchmark = short, false
 		quickly := map[string]func(){
@@ -122,6 +126,7 @@ func parse(args []string) (options, error) {
 	programs := []string{"server", "loadgen", "floor"}
 	for name := range strings.SplitSeq(against, ",") {
 		switch {
+		case opts.feat != "":
 		case name == "none" || name == "":
 		case !slices.Contains(peers, name):
 			return opts, fmt.Errorf("-against: there is no %q; there are %s", name, strings.Join(peers, ", "))
@@ -138,8 +143,8 @@ func parse(args []string) (options, error) {
 		opts.servers = append(opts.servers, s)
 	}
 	for kind := range strings.SplitSeq(played, ",") {
-		if !slices.Contains(kinds, kind) {
-			return opts, fmt.Errorf("-scenarios: there is no %q; there are %s", kind, strings.Join(kinds, ", "))
+		if kind != opts.feat && !slices.Contains(kinds, kind) {
+			return opts, fmt.Errorf("-scenarios: there is no %q; there are %s, and, each alone, %s", kind, strings.Join(kinds, ", "), featKinds())
 		}
 		opts.scenarios = append(opts.scenarios, kind)
 	}
@@ -153,8 +158,11 @@ func parse(args []string) (options, error) {
 	case opts.kinds != "" && !opts.hostile:
 		return opts, errors.New("-kinds goes with -hostile")
 	}
-	if opts.hostile {
+	switch {
+	case opts.hostile:
 		programs = []string{"server", "loadgen", "hostile"}
+	case opts.feat != "":
+		programs = []string{"server", "loadgen"}
 	}
 	for _, name := range programs {
 		if _, err := os.Stat(program(name)); errors.Is(err, fs.ErrNotExist) {

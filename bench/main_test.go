@@ -10,6 +10,9 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"-against nobody", `-against: there is no "nobody"; there are gorilla`},
 		{"-scenarios idle,nap", `-scenarios: there is no "nap"; there are idle`},
+		{"-scenarios idle,tail", "-scenarios idle,tail: tail is played in a run of its own"},
+		{"-scenarios storm -against gws", "-scenarios storm: hubbub plays it alone"},
+		{"-scenarios storm -hostile", "-scenarios storm: hubbub plays it alone"},
 		{"-rounds 0", "-conns and -rounds must be 1 or more"},
 		{"-kinds reset", "-kinds goes with -hostile"},
 		{"-hostile -conns 4", "-hostile takes -conns 5 or more"},

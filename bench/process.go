@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,7 +26,8 @@ func program(name string) string { return filepath.Join(binaries, name) }
 func child(ctx context.Context, run *Run, path string, args ...string) *exec.Cmd {
 	run.Commands = append(run.Commands, strings.Join(append([]string{path}, args...), " "))
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	// A group of its own, so that it can be killed with the processes that it has started.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second // then it is killed
 	return cmd
@@ -42,8 +44,26 @@ func runProgram(ctx context.Context, run *Run, name string, args ...string) ([]b
 	return stdout.Bytes(), nil
 }
 
+// said is what a program has written so far.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(text)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 // tail returns the last lines of a program's log, for an error.
-func tail(log *bytes.Buffer) string {
+func tail(log fmt.Stringer) string {
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	if lines[0] == "" {
 		return ""
@@ -51,22 +71,25 @@ func tail(log *bytes.Buffer) string {
 	return ": " + strings.Join(lines[max(0, len(lines)-3):], " | ")
 }
 
-// process is a server that is up.
+// process is a program that is up.
 type process struct {
 	name  string
 	cmd   *exec.Cmd
-	log   *bytes.Buffer
+	log   *said
 	ended chan struct{} // closed when it has ended, and then err is how
 	err   error
 }
 
+// readiness is an error as long as a program isn't ready that has said so much.
+type readiness func(context.Context, *said) error
+
 // ready returns what asks a server whether it is ready: at its health page, or by connecting to it if
 // it has none.
-func ready(addr, healthURL string) func(context.Context) error {
+func ready(addr, healthURL string) readiness {
 	if healthURL != "" {
-		return func(ctx context.Context) error { _, err := get(ctx, healthURL); return err }
+		return func(ctx context.Context, _ *said) error { _, err := get(ctx, healthURL); return err }
 	}
-	return func(ctx context.Context) error {
+	return func(ctx context.Context, _ *said) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err == nil {
 			conn.Close()
@@ -75,10 +98,10 @@ func ready(addr, healthURL string) func(context.Context) error {
 	}
 }
 
-// start runs a server and waits until it is ready.
-func start(ctx context.Context, run *Run, ready func(context.Context) error, path string, args ...string) (*process, error) {
+// start runs a program and waits until it is ready.
+func start(ctx context.Context, run *Run, ready readiness, path string, args ...string) (*process, error) {
 	name := filepath.Base(path)
-	p := &process{name: name, cmd: child(ctx, run, path, args...), log: new(bytes.Buffer), ended: make(chan struct{})}
+	p := &process{name: name, cmd: child(ctx, run, path, args...), log: new(said), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -88,7 +111,7 @@ func start(ctx context.Context, run *Run, ready func(context.Context) error, pat
 		close(p.ended)
 	}()
 	for {
-		if ready(ctx) == nil {
+		if ready(ctx, p.log) == nil {
 			return p, nil
 		}
 		select {
@@ -99,7 +122,7 @@ func start(ctx context.Context, run *Run, ready func(context.Context) error, pat
 	}
 }
 
-// stop asks the server to end and waits until it has, with the success that a server owes.
+// stop asks the program to end and waits until it has, with the success that a server owes.
 func (p *process) stop() error {
 	// Where this fails the server is gone, and its end says why.
 	p.cmd.Process.Signal(syscall.SIGTERM)

@@ -55,7 +55,7 @@ var columns = []column{
 
 // columnsOf returns the columns of a kind of scenario.
 func columnsOf(kind string) []column {
-	return slices.DeleteFunc(slices.Concat(scalingColumns, columns), func(c column) bool { return c.kinds != nil && !slices.Contains(c.kinds, kind) })
+	return slices.DeleteFunc(slices.Concat(scalingColumns, featColumns, columns), func(c column) bool { return c.kinds != nil && !slices.Contains(c.kinds, kind) })
 }
 
 func connects(m Measured) float64     { return m.ConnectPerS }
@@ -84,6 +84,9 @@ type point struct {
 
 // pointOf returns the point of a kind of scenario.
 func pointOf(kind string) point {
+	if p, ok := featPoints[kind]; ok {
+		return p
+	}
 	switch kind {
 	case idle:
 		return point{"memory per idle connection", "server's memory per connection, bytes", idleMemory, 1}

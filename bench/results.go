@@ -61,6 +61,12 @@ type Measured struct {
 	Deliveries     int64   `json:"deliveries,omitempty"` // of all messages; of echo, answers
 	// Goroutines is how many more the server had with its connections than without.
 	Goroutines *int `json:"goroutines,omitempty"`
+	// What only feats have.
+	OpenedS           float64 `json:"opened_s,omitempty"`           // from the first connection to the last
+	BackS             float64 `json:"back_s,omitempty"`             // from the server's end until all were connected again
+	ServerCPUPercent  float64 `json:"server_cpu_percent,omitempty"` // of one core
+	GeneratorRSSBytes float64 `json:"generator_rss_bytes,omitempty"`
+	EverythingBytes   float64 `json:"everything_bytes,omitempty"` // that the machine's memory in use grew by, the kernel's included
 	// Saturated says who had no processor time left while messages were under way.
 	Saturated string `json:"saturated,omitempty"`
 

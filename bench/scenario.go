@@ -66,6 +66,9 @@ const roomSize = 10
 
 // scenarios returns what opts asks for.
 func scenarios(opts options) []scenario {
+	if opts.feat != "" {
+		return []scenario{featScenario(opts)}
+	}
 	small, some := min(smallConns, opts.conns), min(members, opts.conns)
 	of := opts.length
 	seconds := fmt.Sprintf("%ds", of.seconds)

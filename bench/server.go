@@ -51,6 +51,18 @@ func peer(name string) server {
 	}}
 }
 
+// with returns the server with room for so many more connections, and with further flags. Its goroutines
+// aren't counted.
+func (s server) with(room int, flags ...string) server {
+	command := s.command
+	s.command = func(conns int, addr, admin string) (string, []string, string) {
+		path, args, health := command(conns+room, addr, admin)
+		return path, append(args, flags...), health
+	}
+	s.metrics = false
+	return s
+}
+
 // guestName is that of a server of the user's own.
 const guestName = "yours"
 
@@ -106,7 +118,12 @@ type loadReport struct {
 		} `json:"cpu_run_split"` // zero where only the sum is known
 	} `json:"server"`
 	ServerWhy string `json:"server_why"`
+	Churn     struct {
+		Failed int `json:"failed"`
+	} `json:"churn"`
+	Storm     stormReport `json:"storm"`
 	Generator struct {
+		RSSBytes  int64   `json:"rss_bytes"`
 		CPURunS   float64 `json:"cpu_run_s"`
 		Saturated bool    `json:"saturated"`
 	} `json:"generator"`
@@ -115,19 +132,28 @@ type loadReport struct {
 	} `json:"machine"`
 }
 
+// up starts the server on addresses that are free.
+func (s server) up(ctx context.Context, run *Run, conns int) (p *process, addr, admin string, err error) {
+	if addr, err = freeAddress(); err != nil {
+		return nil, "", "", err
+	}
+	if admin, err = freeAddress(); err != nil {
+		return nil, "", "", err
+	}
+	p, err = s.upAt(ctx, run, conns, addr, admin)
+	return p, addr, admin, err
+}
+
+// upAt starts it on these.
+func (s server) upAt(ctx context.Context, run *Run, conns int, addr, admin string) (*process, error) {
+	path, args, health := s.command(conns, addr, admin)
+	return start(ctx, run, ready(addr, health), path, args...)
+}
+
 // under starts the server, puts the scenario's load on it and enters what the load generator reports,
 // and, where it can be told, how the number of goroutines grew.
 func (s server) under(ctx context.Context, run *Run, sc *scenario) (err error) {
-	addr, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	admin, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	path, args, health := s.command(sc.conns, addr, admin)
-	p, err := start(ctx, run, ready(addr, health), path, args...)
+	p, addr, admin, err := s.up(ctx, run, sc.conns)
 	if err != nil {
 		return err
 	}
@@ -157,18 +183,12 @@ func generate(ctx context.Context, run *Run, conns int, url string, pid int, loa
 	if err := os.RemoveAll(file); err != nil {
 		return fmt.Errorf("removing the last run's report: %w", err)
 	}
-	args := append([]string{"-conns", strconv.Itoa(conns)}, load...)
-	args = append(args, "-json", file, "-url", url, "-server-pid", strconv.Itoa(pid))
-	_, failed := runProgram(ctx, run, "loadgen", args...)
-	raw, err := os.ReadFile(file)
+	_, failed := runProgram(ctx, run, "loadgen", loadArgs(conns, load, file, url, pid)...)
+	raw, report, err := readLoad(file)
 	if err != nil {
-		return errors.Join(failed, fmt.Errorf("reading the load generator's report: %w", err))
+		return errors.Join(failed, err)
 	}
 	run.Raw = raw
-	var report loadReport
-	if err := json.Unmarshal(raw, &report); err != nil {
-		return fmt.Errorf("reading the load generator's report: %w", err)
-	}
 	if report.Server == nil {
 		return fmt.Errorf("the load generator could not follow the server: %s", report.ServerWhy)
 	}
@@ -177,6 +197,23 @@ func generate(ctx context.Context, run *Run, conns int, url string, pid int, loa
 		return failed
 	}
 	return nil
+}
+
+// loadArgs are the load generator's.
+func loadArgs(conns int, load []string, file, url string, pid int) []string {
+	args := append([]string{"-conns", strconv.Itoa(conns)}, load...)
+	return append(args, "-json", file, "-url", url, "-server-pid", strconv.Itoa(pid))
+}
+
+// readLoad reads the load generator's report.
+func readLoad(file string) (raw json.RawMessage, report loadReport, err error) {
+	if raw, err = os.ReadFile(file); err == nil {
+		err = json.Unmarshal(raw, &report)
+	}
+	if err != nil {
+		return nil, report, fmt.Errorf("reading the load generator's report: %w", err)
+	}
+	return raw, report, nil
 }
 
 // measured takes from the load generator's report what ours shows.
@@ -201,8 +238,9 @@ func measured(load loadReport) Measured {
 		Duplicate:      load.Duplicate,
 		Reordered:      load.Reordered,
 		Corrupt:        load.Corrupt,
-		ConnsFailed:    load.ConnsFailed + load.ConnsLost,
+		ConnsFailed:    load.ConnsFailed + load.ConnsLost + load.Churn.Failed,
 	}
+	m.GeneratorRSSBytes = float64(load.Generator.RSSBytes)
 	switch {
 	case load.Generator.Saturated:
 		m.Saturated = saturatedGenerator

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -54,6 +55,7 @@ func storm(t *testing.T, next *relay.Relay, args ...string) (int, *report.Report
 }
 
 func TestStormIsWeathered(t *testing.T) {
+	began := time.Now()
 	code, r, said := storm(t, &relay.Relay{Refuse: func(n int) error {
 		if n < 10 {
 			return ws.RejectConnectionError(ws.RejectionStatus(503))
@@ -63,6 +65,9 @@ func TestStormIsWeathered(t *testing.T) {
 	s := r.Storm
 	if code != exitOK || s.Lost != subscribers || s.Back != subscribers || s.NotBack != 0 || r.ConnsLost != 0 || r.ConnsOpen != subscribers {
 		t.Errorf("exit code %d, %+v; want 0, all %d back:\n%s", code, s, subscribers, said)
+	}
+	if s.FirstLoss.Before(began) || s.FirstLoss.After(time.Now()) {
+		t.Errorf("the first loss was at %v, before the run, which began at %v, or after it", s.FirstLoss, began)
 	}
 	if r.Conditions.Sources != 2 { // of 250 ports each, for as many again in TIME_WAIT
 		t.Errorf("%d source addresses, want 2", r.Conditions.Sources)
@@ -120,8 +125,8 @@ func TestStormThatDoesNotCome(t *testing.T) {
 	if r == nil || r.Storm == nil {
 		t.Fatalf("exit code %d, and no account of a storm:\n%s", code, said)
 	}
-	if code != exitFailed || r.Storm.Lost != 0 || r.ConnsOpen != 20 {
-		t.Errorf("exit code %d, %+v, %d open; want 1, none lost, 20", code, r.Storm, r.ConnsOpen)
+	if code != exitFailed || r.Storm.Lost != 0 || !r.Storm.FirstLoss.IsZero() || r.ConnsOpen != 20 {
+		t.Errorf("exit code %d, %+v, %d open; want 1, none lost ever, 20", code, r.Storm, r.ConnsOpen)
 	}
 	if !strings.Contains(said, "nothing happened: the server was to go away within -duration 100ms, and no connection was lost") {
 		t.Errorf("the report doesn't say so:\n%s", said)

@@ -39,5 +39,8 @@ func New() (Clock, error) {
 // Now returns CLOCK_MONOTONIC in nanoseconds.
 func (c Clock) Now() int64 { return c.nano + int64(time.Since(c.base)) }
 
+// Time returns the time of day at nano, a CLOCK_MONOTONIC reading.
+func (c Clock) Time(nano int64) time.Time { return c.base.Add(time.Duration(nano - c.nano)).UTC() }
+
 // Until returns the time left until nano, a CLOCK_MONOTONIC reading.
 func (c Clock) Until(nano int64) time.Duration { return time.Duration(nano - c.Now()) }

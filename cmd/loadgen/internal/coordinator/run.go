@@ -49,10 +49,11 @@ type Job struct {
 // Outcome is what came of a run.
 type Outcome struct {
 	Result      *client.Result
-	Start       int64    // when the first message was to leave, CLOCK_MONOTONIC; 0 if it never came to that
-	End         int64    // when the account was closed
-	Interrupted bool     // broken off before it was over
-	Troubles    []string // what went wrong with the workers themselves
+	Start       int64     // when the first message was to leave, CLOCK_MONOTONIC; 0 if it never came to that
+	End         int64     // when the account was closed
+	FirstLoss   time.Time // of a connection in a storm; zero if none was lost
+	Interrupted bool      // broken off before it was over
+	Troubles    []string  // what went wrong with the workers themselves
 }
 
 // child is a worker as the parent sees it.
@@ -141,6 +142,9 @@ func Run(ctx context.Context, job Job) (*Outcome, error) {
 		if r.late != nil {
 			deadline = r.Clock.Now() + int64(partGrace)
 		}
+	}
+	if firstLoss != 0 {
+		r.out.FirstLoss = r.Clock.Time(firstLoss)
 	}
 	r.enter(Finishing)
 	r.tell(func(*child) command {

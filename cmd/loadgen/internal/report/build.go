@@ -63,6 +63,7 @@ func Build(in Input) *Report {
 	}
 	if p.Mode == plan.Storm {
 		r.Storm = newStorm(res.Storm)
+		r.Storm.FirstLoss = in.Outcome.FirstLoss
 		r.ConnsLost += r.Storm.NotBack
 		if r.Storm.Lost == 0 && !r.Interrupted {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("nothing happened: the server was to go away within -duration %s, and no connection was lost", p.Duration))

@@ -15,6 +15,8 @@ type Storm struct {
 	LostBy   map[string]int `json:"lost_by"`  // losses, by reason
 	Refused  map[string]int `json:"refused"`  // attempts that failed, by reason
 	Times    *Return        `json:"back_s"`
+
+	FirstLoss time.Time `json:"first_loss,omitzero"` // when the first connection was lost
 }
 
 // Return is a distribution of times from the first loss of the run to

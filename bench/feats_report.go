@@ -1,0 +1,80 @@
+package main
+
+import "fmt"
+
+// featColumns are the columns of feats' tables.
+var featColumns = []column{
+	{"opened in, s", 1, func(m Measured) float64 { return m.OpenedS }, []string{million}, true},
+	{"connections/s", 0, connects, []string{churn, storm, keepalive, million}, false},
+	{"all back after, s", 2, back, []string{storm}, true},
+	{"small topic: p50, ms", 2, func(m Measured) float64 { return m.LatencyP50MS }, []string{tailLatency}, false},
+	{"small topic: p99, ms", 2, latencyP99, []string{tailLatency}, true},
+	{"both topics: deliveries/s", 0, deliveries, []string{tailLatency}, true},
+	{"last delivery, ms", 1, lastDelivery, []string{churn, million}, true},
+	{"server CPU, % of a core", 2, cpuPercent, []string{keepalive}, true},
+	{"server RSS, MB", 1, memoryMB, []string{tailLatency, churn, keepalive, million}, false},
+	{"generator RSS, MB", 1, func(m Measured) float64 { return m.GeneratorRSSBytes / 1e6 }, []string{million}, false},
+	{"everything, GB", 2, everythingGB, []string{million}, true},
+}
+
+// featPoints are what feats are played for.
+var featPoints = map[string]point{
+	tailLatency: {"99 % of latencies", "99 % of the small topic's deliveries had arrived after, ms", latencyP99, 1},
+	churn:       {"last delivery", "until the last subscriber had a message, ms", lastDelivery, 1},
+	storm:       {"all back", "from the server's end until all were back, s", back, 1},
+	keepalive:   {"server CPU", "server CPU, % of a core", cpuPercent, 1},
+	million:     {"last delivery", "until the last subscriber had a message, s", lastDelivery, 1e-3},
+}
+
+func back(m Measured) float64         { return m.BackS }
+func cpuPercent(m Measured) float64   { return m.ServerCPUPercent }
+func everythingGB(m Measured) float64 { return m.EverythingBytes / 1e9 }
+
+// featFigures draws feats' figures from the results.
+func featFigures(r *Results) []Figure {
+	tail, churned, blown, pinged, all := r.find(tailLatency), r.find(churn), r.find(storm), r.find(keepalive), r.find(million)
+	wrong, messages := lost(all)
+	of := func(p Played, figure func(Measured) float64) Spread { return spreadOf(p.values(hubbub.name, figure)) }
+	return []Figure{
+		{about: tail, What: fmt.Sprintf("%d members beside %s in permanent fan-out: p99", smallTopic, thousands(tail.Conns)),
+			AtLeast: 20, Aim: 10, Unit: " ms", Measured: of(tail, latencyP99)},
+		{about: churned, What: fmt.Sprintf("fan-out to %s while %s a second come and go: last delivery over calm", thousands(churned.Conns), thousands(churnRate)),
+			AtLeast: 1.15, Aim: 1.05, Measured: spreadOf(ratios(churned.values(churn, lastDelivery), churned.values(calm, lastDelivery)))},
+		{about: blown, What: fmt.Sprintf("server killed under %s: all back after", thousands(blown.Conns)),
+			AtLeast: 15, Aim: 10, Unit: " s", Measured: of(blown, back)},
+		{about: pinged, What: fmt.Sprintf("%s idle, pinged every %.0f s: server CPU", thousands(pinged.Conns), pingAfter.Seconds()),
+			AtLeast: 5, Aim: 3, Unit: " % of a core", Measured: of(pinged, cpuPercent)},
+		{about: all, What: fmt.Sprintf("%s connections: opened in", thousands(all.Conns)),
+			AtLeast: 60, Aim: 43, Unit: " s", Measured: of(all, func(m Measured) float64 { return m.OpenedS })},
+		{about: all, What: fmt.Sprintf("fan-out to %s: last delivery", thousands(all.Conns)),
+			AtLeast: 12, Aim: 8, Unit: " s", Measured: of(all, func(m Measured) float64 { return m.LastMS / 1000 })},
+		{about: all, What: fmt.Sprintf("%s: memory of everything", thousands(all.Conns)),
+			AtLeast: 10, Aim: 7, Unit: " GB", Measured: of(all, everythingGB)},
+		{about: all, What: fmt.Sprintf("%s: lost, doubled, reordered over %d messages", thousands(all.Conns), messages), Measured: wrong},
+	}
+}
+
+// featWords say what feats' figures mean.
+var featWords = map[string]string{
+	tailLatency: "The latencies are the small topic's; meanwhile the other one's publisher sent each message as soon as it had the last one back.",
+	churn:       "Calm and churn have a fresh server each.",
+	storm:       "Time counts from the moment at which all of the server's processes were killed, until the last connection was open again. They try at once and then with back-off, from 0.1 s up to 5 s.",
+	keepalive:   "Processor time of the server while the connections were held, over that time.",
+	million:     "Everything is server, generator, the kernel's sockets and what was under way: the most that the machine's memory in use (all but free and page cache, looked at each second) was above what it was before the server started; what other programs took meanwhile is in it.",
+}
+
+// FeatWords are those that the report needs, for the template.
+func (r *Results) FeatWords() []string {
+	var words []string
+	for _, f := range feats {
+		p := r.find(f.kind)
+		if p.Runs == nil {
+			continue
+		}
+		words = append(words, featWords[f.kind])
+		if p.Conns != f.conns {
+			words = append(words, fmt.Sprintf("What is wanted is meant for %s connections.", thousands(f.conns)))
+		}
+	}
+	return words
+}
