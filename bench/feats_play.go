@@ -62,14 +62,21 @@ func besideGiant(length time.Duration) func(context.Context, *Run, *scenario) er
 		if err != nil {
 			return errors.Join(giant.err, err)
 		}
-		m := &run.Measured
-		m.ConnectPerS, m.BytesPerIdle = report.ConnectPerS, 0 // the small topic's members came to a busy server
-		m.DeliveriesPerS += report.DeliveriesPerS
-		m.Missing += report.Missing
-		m.Duplicate += report.Duplicate
-		m.Reordered += report.Reordered
-		m.Corrupt += report.Corrupt
-		m.ConnsFailed += report.ConnsFailed + report.ConnsLost
+		small := run.Measured
+		run.Measured = Measured{ // no processor time: most of it was the giant topic's
+			ConnectPerS:    report.ConnectPerS,
+			LatencyP50MS:   small.LatencyP50MS,
+			LatencyP99MS:   small.LatencyP99MS,
+			DeliveriesPerS: small.DeliveriesPerS + report.DeliveriesPerS,
+			RSSBytes:       small.RSSBytes,
+			Messages:       small.Messages,
+			Saturated:      small.Saturated,
+			Missing:        small.Missing + report.Missing,
+			Duplicate:      small.Duplicate + report.Duplicate,
+			Reordered:      small.Reordered + report.Reordered,
+			Corrupt:        small.Corrupt + report.Corrupt,
+			ConnsFailed:    small.ConnsFailed + report.ConnsFailed + report.ConnsLost,
+		}
 		switch {
 		case run.Fault() == "" && giant.err != nil:
 			return fmt.Errorf("%s: %w%s", giant.name, giant.err, tail(giant.log))
