@@ -52,7 +52,7 @@ func scalingScenario(opts options) scenario {
 			at.load = append(at.load, "-rate", strconv.FormatFloat(1/perMessage.Seconds(), 'g', 4, 64),
 				"-duration", (slowly * perMessage).String(), "-timeout", perMessage.String())
 		}
-		s.contenders = append(s.contenders, contender{thousands(size), func(ctx context.Context, run *Run, _ *scenario) error {
+		s.contenders = append(s.contenders, contender{name: thousands(size), run: func(ctx context.Context, run *Run, _ *scenario) error {
 			run.Conns = size
 			return hubbub.under(ctx, run, &at)
 		}})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,9 @@ type scenario struct {
 
 // contender is what is measured: a server under the load generator, or the floor.
 type contender struct {
-	name string
-	run  func(ctx context.Context, run *Run, s *scenario) error
+	name  string
+	run   func(ctx context.Context, run *Run, s *scenario) error
+	lacks []string // kinds of scenarios that it can't play
 }
 
 // members are those of a topic that isn't all.
@@ -74,7 +76,7 @@ func scenarios(opts options) []scenario {
 	seconds := fmt.Sprintf("%ds", of.seconds)
 	everySecond := []string{"-rate", "1", "-duration", fmt.Sprintf("%ds", of.messages)}
 	inRooms := max(roomSize, small/roomSize*roomSize)
-	floor := contender{floorName, func(ctx context.Context, run *Run, s *scenario) error {
+	floor := contender{name: floorName, run: func(ctx context.Context, run *Run, s *scenario) error {
 		return floorRun(ctx, run, s.conns, of.messages)
 	}}
 	all := []scenario{
@@ -120,6 +122,7 @@ func scenarios(opts options) []scenario {
 	var chosen []scenario
 	for _, s := range all {
 		if opts.wants(s.kind) && !(s.kind == bigFanOut && opts.conns == small) {
+			s.contenders = slices.DeleteFunc(s.contenders, func(c contender) bool { return slices.Contains(c.lacks, s.kind) })
 			chosen = append(chosen, s)
 		}
 	}
@@ -130,7 +133,7 @@ func scenarios(opts options) []scenario {
 func contenders(servers []server) []contender {
 	var all []contender
 	for _, s := range servers {
-		all = append(all, contender{s.name, s.under})
+		all = append(all, contender{s.name, s.under, s.lacks})
 	}
 	return all
 }

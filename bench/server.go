@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,10 @@ type server struct {
 	command func(conns int, addr, admin string) (path string, args []string, health string)
 	metrics bool // whether /metrics beside the health page tells the number of goroutines
 	spreads bool // over as many processes as the limit of descriptors asks for
+
+	path  string   // of its endpoint, where that isn't the scenario's
+	load  []string // further flags of the load generator
+	lacks []string // kinds of scenarios that it can't play
 }
 
 // hubbub is the server that all of this is about.
@@ -42,13 +47,20 @@ var hubbub = server{
 const gorilla = "gorilla"
 
 // peers are the programs of bench/peers.
-var peers = []string{gorilla, "gws", "nbio", "gnet", "coder"}
+var peers = []string{gorilla, "gws", "nbio", "gnet", "coder", centrifuge}
+
+// centrifuge is the peer that speaks the Centrifuge client protocol.
+const centrifuge = "centrifuge"
 
 // peer returns one of them.
 func peer(name string) server {
-	return server{name: name, command: func(_ int, addr, _ string) (string, []string, string) {
+	s := server{name: name, command: func(_ int, addr, _ string) (string, []string, string) {
 		return program(name), []string{"-addr", addr}, "http://" + addr + "/healthz"
 	}}
+	if name == centrifuge {
+		s.path, s.load, s.lacks = "/connection/websocket", []string{"-protocol", "rooms"}, []string{echo}
+	}
+	return s
 }
 
 // with returns the server with room for so many more connections, and with further flags. Its goroutines
@@ -166,8 +178,8 @@ func (s server) under(ctx context.Context, run *Run, sc *scenario) (err error) {
 			return err
 		}
 	}
-	load := append([]string{"-size", strconv.Itoa(messageSize)}, sc.load...)
-	if err := generate(ctx, run, sc.conns, "ws://"+addr+sc.path, p.cmd.Process.Pid, load); err != nil {
+	load := slices.Concat([]string{"-size", strconv.Itoa(messageSize)}, s.load, sc.load)
+	if err := generate(ctx, run, sc.conns, "ws://"+addr+cmp.Or(s.path, sc.path), p.cmd.Process.Pid, load); err != nil {
 		return err
 	}
 	if goroutines != nil {

@@ -17,5 +17,7 @@ var words = []word{
 	{"Wrong", "messages missing, duplicate, out of order or corrupt, and connections that failed, over all rounds."},
 	{"Saturated", "who had no processor time left while messages were under way; there is no such column where nobody was. Machine means that " +
 		"server and generator used it up together and the server no less than the generator; generator, that the figures may be the generator's."},
+	{"Centrifuge", "where it takes part, it speaks a protocol of its own: the same messages as strings in JSON, with the name of the channel, " +
+		"and an answer to whoever sends one. A ratio over it compares what is different work for both ends."},
 	{"Allocations per delivery", "of the worst benchmark in Go that counts deliveries."},
 }

@@ -21,21 +21,22 @@ func (o *options) conditions(args []string) report.Conditions {
 	p := &o.plan
 	_, memory, _ := procfs.Default.MemAvailable() // zero where it can't be had
 	c := report.Conditions{
-		Version: version,
-		Commit:  commit,
-		Go:      runtime.Version(),
-		Kernel:  procfs.Default.Kernel(),
-		CPU:     procfs.Default.CPUModel(),
-		Cores:   runtime.NumCPU(),
-		Memory:  memory,
-		Command: args,
-		Started: time.Now().UTC().Truncate(time.Second),
-		URL:     o.url,
-		Sources: p.Sources.Len(),
-		Run:     p.RunName(),
-		Size:    p.Size,
-		Topics:  p.Topics,
-		Senders: p.Publishers,
+		Version:  version,
+		Commit:   commit,
+		Go:       runtime.Version(),
+		Kernel:   procfs.Default.Kernel(),
+		CPU:      procfs.Default.CPUModel(),
+		Cores:    runtime.NumCPU(),
+		Memory:   memory,
+		Command:  args,
+		Started:  time.Now().UTC().Truncate(time.Second),
+		URL:      o.url,
+		Sources:  p.Sources.Len(),
+		Protocol: string(p.Protocol),
+		Run:      p.RunName(),
+		Size:     p.Size,
+		Topics:   p.Topics,
+		Senders:  p.Publishers,
 	}
 	switch {
 	case p.Mode == plan.Idle:

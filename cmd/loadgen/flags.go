@@ -15,8 +15,8 @@ import (
 
 	"github.com/peterbourgon/ff/v3"
 
-	"hubbub/cmd/loadgen/internal/payload"
 	"hubbub/cmd/loadgen/internal/plan"
+	"hubbub/cmd/loadgen/internal/rooms"
 )
 
 // Bounds of flags. Most are far beyond what a machine holds and only keep
@@ -32,7 +32,8 @@ const (
 
 const (
 	defaultURL = "ws://127.0.0.1:8080/ws"
-	echoURL    = "ws://127.0.0.1:8080/echo" // in -mode echo
+	echoURL    = "ws://127.0.0.1:8080/echo"                 // in -mode echo
+	roomsURL   = "ws://127.0.0.1:8080/connection/websocket" // with -protocol rooms
 	envPrefix  = "LOADGEN"
 )
 
@@ -63,17 +64,19 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	p := &o.plan
 	fs := flag.NewFlagSet("loadgen", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	var mode, sources, scenario string
+	var mode, protocol, prefix, sources, scenario string
 	var showVersion bool
 	fs.StringVar(&scenario, "scenario", "", "defaults for a purpose, by `name`, which flags override: "+scenarioNames()+"; list shows what each sets")
 	fs.IntVar(&p.Conns, "conns", 1000, "connections to open")
-	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint, ws:// or wss://; in -mode echo the default ends in /echo")
+	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint, ws:// or wss://; in -mode echo the default ends in /echo, with -protocol rooms in /connection/websocket")
+	fs.StringVar(&protocol, "protocol", string(plan.Plain), "what is spoken over the WebSocket: plain: a message is a payload, and the topic is in the URL; rooms: the Centrifuge client protocol in JSON, where a topic is a channel and each publication is acknowledged")
+	fs.StringVar(&prefix, "channel-prefix", "chat:", "-protocol rooms: what the channels' names begin with")
 	fs.StringVar(&o.tlsCA, "tls-ca", "", "wss: PEM `file` with certificates to trust besides those that the system does")
 	fs.BoolVar(&o.insecure, "tls-insecure", false, "wss: don't check the server's certificate")
 	fs.StringVar(&mode, "mode", string(plan.Fanout), "fanout: publishers send, everyone on the topic receives; echo: each connection gets back what it sends; idle: connections are only held; storm: they are held until the server goes away, and come back")
 	fs.Float64Var(&p.Rate, "rate", 1, "fanout: `messages` per second, all publishers together, sent on schedule")
 	fs.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to publish, or to hold the connections; storm: how long to wait for the server to go away")
-	fs.IntVar(&p.Size, "size", 128, "`bytes` of a message's payload")
+	fs.IntVar(&p.Size, "size", 128, "`bytes` of a message's payload; with -protocol rooms of what stands in JSON for it, quotes included")
 	fs.IntVar(&p.Publishers, "publishers", 1, "fanout: connections that publish")
 	fs.IntVar(&p.Topics, "topics", 1, "fanout: topics to spread connections and publishers over")
 	fs.IntVar(&o.rooms, "rooms", 0, "fanout: instead of -topics and -conns, so many `topics` with -members each, of whom all publish unless -publishers is given; 0: none")
@@ -117,9 +120,15 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			return nil, err
 		}
 	}
-	p.Mode = plan.Mode(mode)
+	p.Mode, p.Protocol = plan.Mode(mode), plan.Protocol(protocol)
 	if err := o.inRooms(given); err != nil {
 		return nil, err
+	}
+	if p.Protocol == plan.Rooms {
+		p.Prefix = prefix
+		if !given["url"] {
+			o.url = roomsURL
+		}
 	}
 	if p.Mode == plan.Echo {
 		if !given["url"] {
@@ -151,6 +160,9 @@ func (o *options) check(given map[string]bool) error {
 	default:
 		return fmt.Errorf("-mode %s: allowed are fanout, echo, idle, storm", p.Mode)
 	}
+	if p.Protocol != plan.Plain && p.Protocol != plan.Rooms {
+		return fmt.Errorf("-protocol %s: allowed are plain, rooms", p.Protocol)
+	}
 	lowWindow := 0
 	if p.Mode == plan.Echo {
 		lowWindow = 1
@@ -160,7 +172,7 @@ func (o *options) check(given map[string]bool) error {
 		v, lo, hi int
 	}{
 		{"conns", p.Conns, 1, maxConns},
-		{"size", p.Size, payload.HeaderSize, maxSize},
+		{"size", p.Size, p.Protocol.LeastSize(), maxSize},
 		{"topics", p.Topics, 1, p.Conns},
 		{"publishers", p.Publishers, 1, p.Conns},
 		{"window", p.Window, lowWindow, maxWindow},
@@ -264,6 +276,12 @@ func (o *options) conflicts(given map[string]bool) error {
 		return fmt.Errorf("-publishers: only with -mode fanout, not %s", mode)
 	case given["topics"] && mode == plan.Echo:
 		return errors.New("-topics: not with -mode echo")
+	case mode == plan.Echo && o.plan.Protocol == plan.Rooms:
+		return errors.New("-mode echo: not with -protocol rooms, which has no echo")
+	case given["channel-prefix"] && o.plan.Protocol != plan.Rooms:
+		return errors.New("-channel-prefix: only with -protocol rooms")
+	case !rooms.Plain(o.plan.Prefix):
+		return fmt.Errorf("-channel-prefix %q: has to stand in JSON as it is, without quotes, backslashes, <, > and &", o.plan.Prefix)
 	case given["window"] && !mode.Sends():
 		return fmt.Errorf("-window: not with -mode %s", mode)
 	}
@@ -339,6 +357,7 @@ func usage(fs *flag.FlagSet, w io.Writer) {
   loadgen -conns 8000 -churn 1000         fan-out while 1,000 more per second come and go
   loadgen -rooms 500 -window 1            500 topics of 10 members who all publish
   loadgen -scenario list                  ready-made purposes, and what they set
+  loadgen -protocol rooms                 fan-out on a server that speaks as Centrifugo does
   loadgen -url wss://example.com/ws       over TLS, a full handshake for each connection
 
 Every flag can also be set as environment variable %s_NAME.

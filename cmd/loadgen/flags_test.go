@@ -19,6 +19,11 @@ func TestFlagsOutOfRange(t *testing.T) {
 		{"-conns 5 -topics 6", "-topics 6: allowed are 1 to 5"},
 		{"-conns 5 -publishers 6", "-publishers 6: allowed are 1 to 5"},
 		{"-size 39", "-size 39: allowed are 40 to 1048576"},
+		{"-protocol rooms -size 55", "-size 55: allowed are 56 to 1048576"},
+		{"-protocol mqtt", "-protocol mqtt: allowed are plain, rooms"},
+		{"-protocol rooms -mode echo", "-mode echo: not with -protocol rooms, which has no echo"},
+		{"-channel-prefix news:", "-channel-prefix: only with -protocol rooms"},
+		{`-protocol rooms -channel-prefix a"b`, `-channel-prefix "a\"b": has to stand in JSON as it is, without quotes, backslashes, <, > and &`},
 		{"-window -1", "-window -1: allowed are 0 to 10000"},
 		{"-mode echo -window 0", "-window 0: allowed are 1 to 10000"},
 		{"-mode shout", "-mode shout: allowed are fanout, echo, idle, storm"},
@@ -103,6 +108,14 @@ func TestDefaults(t *testing.T) {
 	o, err = parse(strings.Fields("-mode echo"), io.Discard)
 	if err != nil || o.url != "ws://127.0.0.1:8080/echo" || o.plan.Window != 1 {
 		t.Errorf("echo: %+v, %v", o, err)
+	}
+	o, err = parse(strings.Fields("-protocol rooms"), io.Discard)
+	if err != nil || o.url != "ws://127.0.0.1:8080/connection/websocket" || o.plan.Protocol != plan.Rooms || o.plan.Prefix != "chat:" || p.Protocol != plan.Plain || p.Prefix != "" {
+		t.Errorf("rooms: %+v, %v", o, err)
+	}
+	o, err = parse(strings.Fields("-protocol rooms -url ws://x/y -channel-prefix news:"), io.Discard)
+	if err != nil || o.plan.Target != "/y" || o.plan.Prefix != "news:" {
+		t.Errorf("rooms elsewhere: %+v, %v", o, err)
 	}
 	if p.TLS != nil {
 		t.Errorf("encrypted by default: %+v", p.TLS)

@@ -5,6 +5,9 @@
 //	loadgen -conns 100000 -url ws://127.0.0.1:8080/ws
 //	loadgen -scenario rooms
 //
+// What it speaks is plain messages or, with -protocol rooms, the Centrifuge
+// client protocol, of which every acknowledgement is checked as well.
+//
 // Beside that, connections may stop reading (-slow), come and go (-churn), or
 // come back when they are lost (-mode storm).
 //

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
 	"hubbub/cmd/loadgen/internal/report"
 )
@@ -89,6 +90,12 @@ func TestFanoutArrivesWhole(t *testing.T) {
 }
 
 func TestFaultsAreCounted(t *testing.T) {
+	for _, protocol := range []plan.Protocol{plan.Plain, plan.Rooms} {
+		t.Run(string(protocol), func(t *testing.T) { countFaults(t, protocol) })
+	}
+}
+
+func countFaults(t *testing.T, protocol plan.Protocol) {
 	// The fault befalls the fifth message on its way to one subscriber.
 	const message, victim = 4, 100
 	same := func(p []byte) [][]byte { return [][]byte{p} }
@@ -123,19 +130,19 @@ func TestFaultsAreCounted(t *testing.T) {
 		{name: "corrupt", corrupt: 1, missing: 1, fault: func(m int, p []byte) [][]byte {
 			if m == message {
 				p = slices.Clone(p)
-				p[len(p)-1] ^= 1
+				p[len(p)-2] ^= 1
 			}
 			return same(p)
 		}},
 		{name: "cut off", corrupt: 1, missing: 1, fault: func(m int, p []byte) [][]byte {
 			if m == message {
-				p = p[:len(p)-1]
+				p = slices.Delete(slices.Clone(p), len(p)-2, len(p)-1)
 			}
 			return same(p)
 		}},
 		{name: "foreign", corrupt: 1, fault: func(m int, p []byte) [][]byte {
 			if m == message {
-				return [][]byte{[]byte("hello"), p}
+				return [][]byte{[]byte(`"hello"`), p}
 			}
 			return same(p)
 		}},
@@ -148,13 +155,13 @@ func TestFaultsAreCounted(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			url := (&relay.Relay{Fault: func(m, subscriber int, p []byte) [][]byte {
+			url := (&relay.Relay{Rooms: protocol == plan.Rooms, Fault: func(m, subscriber int, p []byte) [][]byte {
 				if subscriber != victim {
 					return same(p)
 				}
 				return tt.fault(m, p)
 			}}).Start(t)
-			code, r, said := loadgen(t, fan(url, "-processes", "2", "-timeout", "3s")...)
+			code, r, said := loadgen(t, fan(url, "-protocol", string(protocol), "-processes", "2", "-timeout", "3s")...)
 			if r == nil || code != exitFailed {
 				t.Fatalf("exit code %d, want 1:\n%s", code, said)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hubbub/cmd/loadgen/internal/ledger"
 	"hubbub/internal/poller"
 )
 
@@ -25,18 +26,19 @@ const (
 
 // attempt is what a connection needs until it is open.
 type attempt struct {
-	errand errand
-	began  int64 // from when on it counts, CLOCK_MONOTONIC in nanoseconds
-	tries  int
-	timer  poller.Timer
-	buf    []byte // a part of the server's answer
+	errand  errand
+	began   int64 // from when on it counts, CLOCK_MONOTONIC in nanoseconds
+	tries   int
+	timer   poller.Timer
+	buf     []byte // a part of the server's answer to the handshake
+	answers uint32 // what it has answered of what the connection began with
 }
 
 // errand is what a connection is opened for: what becomes of it is the errand's
 // to say.
 type errand interface {
-	// opened is told that the handshake is done. rest are frames that have come
-	// with the server's answer.
+	// opened is told that a connection is ready. rest are frames that have come
+	// with the server's answer to its handshake.
 	opened(c *conn, now int64, rest []byte)
 	// refused is told that an attempt has failed. The connection is waiting: for
 	// another one, or to be given up.
@@ -142,15 +144,27 @@ func (c *conn) answered(p []byte) {
 		}
 		return
 	}
+	hello := l.proto.hello(c.number())
+	if hello == nil {
+		c.ready(p[n:])
+		return
+	}
+	c.st = joining
+	c.say(hello)
+	if c.st == joining {
+		c.receive(p[n:])
+	}
+}
+
+// ready ends an attempt that has gone well.
+func (c *conn) ready(rest []byte) {
+	l, d := c.lane, c.dial
 	l.loop.ClearTimer(&d.timer)
-	d.errand.opened(c, l.clk.Now(), p[n:])
+	d.errand.opened(c, l.clk.Now(), rest)
 }
 
 func (c *conn) timeout() {
-	step := "handshake"
-	if c.st == connecting {
-		step = "connect"
-	}
+	step := map[state]string{connecting: "connect", handshaking: "handshake", joining: "join"}[c.st]
 	c.over(refusal{reason: step + ": no answer in time", silent: true})
 }
 
@@ -186,7 +200,7 @@ func (c *conn) over(r refusal) {
 	d := c.dial
 	c.lane.loop.ClearTimer(&d.timer)
 	c.end(waiting)
-	d.buf = nil
+	d.buf, d.answers = nil, 0
 	d.errand.refused(c, r)
 }
 
@@ -202,6 +216,9 @@ func (c *conn) up(rest []byte) {
 	}
 	if id, ok := l.plan.Publisher(c.number()); ok {
 		c.pub = &publisher{conn: c, id: id}
+		if l.plan.Protocol.Acknowledges() {
+			c.pub.answers = ledger.New(1)
+		}
 		l.pubs = append(l.pubs, c.pub)
 	}
 	if len(rest) > 0 {

@@ -9,6 +9,7 @@
 //   - Fleet: the share as a whole, and the phases of its life (fleet.go)
 //   - lane: one event loop and everything on it (lane.go)
 //   - conn: one connection: connecting (dial.go), receiving (receive.go)
+//   - protocol: what connections speak inside their messages (protocol.go)
 //   - errand: what a connection is opened for: to be one of the run's (opening.go),
 //     to come back (storm.go), or to pass (churn.go)
 //   - publisher: a connection that sends (publish.go); one that doesn't read (stall.go)

@@ -31,6 +31,8 @@ type lane struct {
 	sys    poller.Sys
 	secure *secure // is sys, where connections are encrypted; nil otherwise
 	codec  *payload.Codec
+	proto  protocol
+	op     wire.OpCode // of its messages
 	rules  wire.Rules
 	greet  wire.ClientHandshake
 	first  int // number of conns[0] within the run
@@ -95,8 +97,8 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 		clk:       clk,
 		loop:      loop,
 		sys:       loop.Sys(),
-		codec:     payload.NewCodec(p.Run),
-		rules:     wire.Rules{Client: true, MaxMessage: max(p.Size, maxForeign)},
+		codec:     payload.NewCodec(p.Run, p.Protocol.Text()),
+		rules:     wire.Rules{Client: true, MaxMessage: maxMessage},
 		greet:     wire.ClientHandshake{Host: p.Host, Key: p.Key()},
 		first:     share.First + i,
 		stride:    share.Loops,
@@ -128,17 +130,22 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 		l.storm = newStorm(l)
 	}
 	l.pause = newPauses(l, share.Of*share.Loops)
+	l.proto, l.op = plain{}, wire.OpBinary
+	if p.Protocol == plan.Rooms {
+		l.proto, l.op = newInRooms(l), wire.OpText
+	}
 	copy(l.mask[:], l.greet.Key[:])
 	if p.Mode.Sends() {
 		l.body = make([]byte, p.Size)
-		payload.Pad(l.body)
+		l.codec.Pad(l.body)
 	}
 	return l, nil
 }
 
-// maxForeign is the largest message taken at all: a foreign one is to be
-// counted as such, not to break the connection.
-const maxForeign = 1 << 20
+// maxMessage is the largest message taken at all: a foreign one is to be
+// counted as such, and one in which a server has put many publications to be
+// taken apart, not to break the connection.
+const maxMessage = 64 << 20
 
 // state is where a connection is in its life.
 type state uint8
@@ -147,6 +154,7 @@ const (
 	waiting     state = iota // for its turn, or for another attempt
 	connecting               // TCP
 	handshaking              // request sent
+	joining                  // the WebSocket is open, and what the protocol begins with is sent
 	open
 	parting // close frame sent at the end of the run, waiting for the server to close
 	leaving // likewise, of a passing connection
@@ -173,6 +181,8 @@ type conn struct {
 	at   int32 // index in lane.conns, or of the lane's passing connections
 	st   state
 	kind kind
+	// pongs says that the protocol's own pings are to be answered.
+	pongs bool
 }
 
 // number is the connection's number within the run; those that pass come behind
@@ -206,7 +216,11 @@ func (c *conn) end(st state) {
 // lose ends a connection of which the server has let go, or should have.
 func (c *conn) lose(reason string) {
 	l := c.lane
-	if c.st == leaving {
+	switch c.st {
+	case joining:
+		c.over(refusal{reason: "join: " + reason, transient: true})
+		return
+	case leaving:
 		l.churn.left(c)
 		return
 	}
@@ -239,12 +253,13 @@ func tally(reasons map[string]int, reason string) {
 	reasons[reason]++
 }
 
-// missing returns how many messages c hasn't got of those sent to it.
+// missing returns how many messages c hasn't got of those sent to it, and how
+// many answers to its own.
 func (l *lane) missing(c *conn) (n uint32) {
 	for i := range l.nstrm {
 		n += l.book.Missing(int(c.at)*l.nstrm+i, l.total(c, i))
 	}
-	return n
+	return n + c.pub.unanswered()
 }
 
 // total returns how many messages were sent on a stream of c.
@@ -298,7 +313,7 @@ func (l *lane) shut(done func()) {
 			c.st = parting
 			l.send(c, wire.AppendMaskedFrame(l.loop.WriteScratch()[:0], wire.OpClose,
 				wire.AppendClosePayload(nil, wire.CloseNormal, ""), l.mask))
-		case connecting, handshaking, waiting:
+		case connecting, handshaking, joining, waiting:
 			l.abandon(c)
 		}
 	}
@@ -358,6 +373,9 @@ func (l *lane) result(totals []uint32) *Result {
 			res.Counts.Expected += int64(total)
 			res.Counts.Missing += int64(l.book.Missing(int(c.at)*l.nstrm+s, total))
 		}
+	}
+	for _, p := range l.pubs {
+		res.Counts.Unanswered += int64(p.unanswered())
 	}
 	res.Failures = maps.Clone(l.fails)
 	res.Handshake, res.Latency, res.Late, res.Lag = l.handshake, l.latency, l.late, l.lag

@@ -17,7 +17,12 @@ import (
 // testLane is a lane of conns connections that count as open, without sockets.
 func testLane(t testing.TB, conns int) *lane {
 	t.Helper()
-	p := &plan.Plan{Run: 99, Mode: plan.Fanout, Conns: conns, Publishers: 1, Topics: 1, Rate: 1, Size: 128, Duration: time.Second}
+	return laneOf(t, plan.Plain, conns)
+}
+
+func laneOf(t testing.TB, protocol plan.Protocol, conns int) *lane {
+	t.Helper()
+	p := &plan.Plan{Run: 99, Mode: plan.Fanout, Protocol: protocol, Conns: conns, Publishers: 1, Topics: 1, Rate: 1, Size: 128, Duration: time.Second}
 	clk, err := clock.New()
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +41,7 @@ func testLane(t testing.TB, conns int) *lane {
 
 // message is a message's frame as a server sends it.
 func message(l *lane, seq uint32) []byte {
-	codec := payload.NewCodec(l.plan.Run)
+	codec := payload.NewCodec(l.plan.Run, l.plan.Protocol.Text())
 	codec.Put(l.body, payload.Header{Seq: seq, Intended: l.clk.Now()})
 	return wire.AppendFrame(nil, wire.OpBinary, l.body)
 }
@@ -45,7 +50,12 @@ func message(l *lane, seq uint32) []byte {
 // subscribers cost nothing.
 func TestReceivingAllocatesNothing(t *testing.T) {
 	l := testLane(t, 2001)
-	frame := message(l, 0)
+	expectNoAllocations(t, l, message(l, 0))
+}
+
+// expectNoAllocations has each of 2,001 connections receive the first message.
+func expectNoAllocations(t *testing.T, l *lane, frame []byte) {
+	t.Helper()
 	buf := make([]byte, len(frame))
 	next := 0
 	receive := func() {
@@ -291,7 +301,10 @@ func TestSmallConnections(t *testing.T) {
 
 func BenchmarkReceive(b *testing.B) {
 	l := testLane(b, 10_000)
-	frame := message(l, 0)
+	benchmarkReceive(b, l, message(l, 0))
+}
+
+func benchmarkReceive(b *testing.B, l *lane, frame []byte) {
 	buf := make([]byte, len(frame))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -304,7 +317,7 @@ func expectInOrder(t *testing.T, l *lane, messages uint32, read func([]byte) (in
 	t.Helper()
 	var dec wire.Decoder
 	rules := wire.Rules{MaxMessage: 1 << 20}
-	codec := payload.NewCodec(l.plan.Run)
+	codec := payload.NewCodec(l.plan.Run, l.plan.Protocol.Text())
 	buf := make([]byte, 10_000)
 	for next := uint32(0); next < messages; {
 		n, err := read(buf)

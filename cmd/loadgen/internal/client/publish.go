@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hubbub/cmd/loadgen/internal/ledger"
 	"hubbub/cmd/loadgen/internal/payload"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/internal/wire"
@@ -17,6 +18,16 @@ type publisher struct {
 	next uint32 // sequence number of the next message: how many have been sent
 	back uint32 // closed model: one more than the highest that came back
 	due  uint32 // open model: how many may have been sent by now
+
+	answers *ledger.Book // of which messages there is an answer; nil if the protocol has none
+}
+
+// unanswered returns how many messages of p, which may be nil, have no answer.
+func (p *publisher) unanswered() uint32 {
+	if p == nil || p.answers == nil {
+		return 0
+	}
+	return p.answers.Missing(0, p.next)
 }
 
 // begin sets the time of the first message and of the end.
@@ -62,8 +73,9 @@ func (l *lane) pump(p *publisher) {
 			return
 		}
 		out := l.loop.WriteScratch()[:0]
+		var message []byte
 		for i := uint32(0); i < n; i++ {
-			if i > 0 && len(out)+len(l.body)+frameOverhead > cap(out) {
+			if i > 0 && len(out)+len(message)+frameOverhead > cap(out) { // the next one is no shorter
 				break
 			}
 			intended := now
@@ -78,7 +90,8 @@ func (l *lane) pump(p *publisher) {
 			l.codec.Put(l.body, payload.Header{
 				Publisher: uint32(p.id), Topic: uint32(topic), Seq: p.next, Intended: intended,
 			})
-			out = wire.AppendMaskedFrame(out, wire.OpBinary, l.body, l.mask)
+			message = l.proto.publication(p, topic, l.body)
+			out = wire.AppendMaskedFrame(out, l.op, message, l.mask)
 			p.next++
 			l.count.Sent++
 		}
@@ -91,6 +104,32 @@ func (l *lane) pump(p *publisher) {
 
 // frameOverhead is what the largest frame header takes, mask included.
 const frameOverhead = 14
+
+// acknowledged enters the server's answer to a publisher's message: that it took
+// it, or why it refused to.
+func (c *conn) acknowledged(seq uint32, refused error) {
+	l := c.lane
+	if c.pub == nil || seq >= c.pub.next || c.pub.answers.Record(0, seq) == ledger.Duplicate {
+		c.lose("the server broke the protocol: it answered what it wasn't asked")
+		return
+	}
+	if refused != nil {
+		l.count.Refused++
+		l.fail("publish: " + refused.Error())
+	} else {
+		l.count.Acknowledged++
+	}
+	if l.onComplete != nil {
+		l.outstanding--
+		l.checkComplete()
+	}
+}
+
+// say sends a message of the protocol's.
+func (c *conn) say(p []byte) {
+	l := c.lane
+	l.send(c, wire.AppendMaskedFrame(l.loop.WriteScratch()[:0], l.op, p, l.mask))
+}
 
 // send writes to a connection, or keeps what its socket doesn't take until it
 // is writable.

@@ -94,10 +94,16 @@ func (c *conn) readable(end bool) {
 	}))
 }
 
+// deaf reports whether a connection takes nothing more: it has ended, has
+// stopped reading, or has said goodbye, after which only the end matters.
+func (c *conn) deaf() bool {
+	return c.fd < 0 || c.st == leaving || c.kind == stalled && c.st == open
+}
+
 // receive takes the messages in p.
 func (c *conn) receive(p []byte) {
 	l := c.lane
-	if c.st == leaving { // it has said goodbye: only the end matters
+	if c.deaf() {
 		return
 	}
 	now := l.clk.Now()
@@ -115,16 +121,17 @@ func (c *conn) receive(p []byte) {
 		switch m.Op {
 		case 0:
 		case wire.OpBinary, wire.OpText:
-			if !l.closed {
-				c.deliver(m, now)
+			if m.Op == l.op {
+				l.proto.received(c, m.Payload, now)
+			} else {
+				c.deliver(nil, now)
 			}
 		default:
 			c.control(m)
 		}
-		if c.fd < 0 {
-			if dec == l.dec { // lost in the middle of something
-				dec.Reset()
-			}
+		if c.deaf() { // in the middle of something
+			dec.Reset()
+			c.dec = nil
 			return
 		}
 	}
@@ -153,14 +160,17 @@ func (c *conn) broken(dec *wire.Decoder, err error) {
 	c.lose(err.Error())
 }
 
-// deliver enters a message that arrived.
-func (c *conn) deliver(m wire.Message, now int64) {
+// deliver enters a payload that arrived; nil if what arrived can't be one.
+func (c *conn) deliver(p []byte, now int64) {
 	l := c.lane
-	if !l.plan.Mode.Sends() { // a server may greet; this run sends nothing to compare with
+	switch {
+	case !l.plan.Mode.Sends(): // a server may greet; this run sends nothing to compare with
+		return
+	case l.closed, c.st == joining: // not in the account any more, or not yet
 		return
 	}
-	h, err := l.codec.Parse(m.Payload)
-	if err != nil || m.Op != wire.OpBinary {
+	h, err := l.codec.Parse(p)
+	if err != nil {
 		l.count.Corrupt++
 		return
 	}

@@ -61,6 +61,11 @@ type Counts struct {
 	Reordered  int64 `json:"reordered"`
 	Corrupt    int64 `json:"corrupt"`
 
+	// Of the messages sent, where the protocol has the server answer each:
+	Acknowledged int64 `json:"acknowledged"`
+	Refused      int64 `json:"refused"`
+	Unanswered   int64 `json:"unanswered"`
+
 	Stalled      int `json:"stalled"`       // connections that opened and stopped reading
 	StalledEnded int `json:"stalled_ended"` // of them, those that the server ended
 
@@ -117,6 +122,9 @@ func (r *Result) Merge(o *Result) {
 	a.Duplicate += b.Duplicate
 	a.Reordered += b.Reordered
 	a.Corrupt += b.Corrupt
+	a.Acknowledged += b.Acknowledged
+	a.Refused += b.Refused
+	a.Unanswered += b.Unanswered
 	a.Stalled += b.Stalled
 	a.StalledEnded += b.StalledEnded
 	a.Churned += b.Churned

@@ -4,6 +4,7 @@
 package payload
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -19,6 +20,10 @@ import (
 //	24  intended time of sending, CLOCK_MONOTONIC in nanoseconds
 //	32  length of the whole payload in bytes
 //	36  CRC-32C of all other bytes
+//
+// As text it is a JSON string of characters that nobody escapes: a quote, the
+// header in base64, padding, a quote. Lengths and sums are of the text as it
+// stands there, quotes included.
 const (
 	magic      = 0x48424c47
 	offRun     = 4
@@ -28,7 +33,14 @@ const (
 	offTime    = 24
 	offLen     = 32
 	offSum     = 36
-	HeaderSize = 40
+	headerSize = 40
+	textHeader = 1 + 54 // the quote and the header
+)
+
+// The least sizes of a payload in bytes.
+const (
+	LeastBinary = headerSize
+	LeastText   = textHeader + 1
 )
 
 // Header is what a message says of itself.
@@ -47,54 +59,92 @@ var (
 	ErrChecksum = errors.New("wrong checksum")
 )
 
-// Codec reads and writes the payloads of one run. It may be used concurrently.
+// letters writes a header as text: the same bytes in one way only.
+var letters = base64.RawURLEncoding.Strict()
+
+// Codec reads and writes the payloads of one run. It isn't safe for concurrent
+// use.
 type Codec struct {
 	run   uint64
 	table *crc32.Table
+	text  bool
+	head  [headerSize]byte // of the text at hand
 }
 
-// NewCodec returns the Codec of run.
-func NewCodec(run uint64) *Codec {
-	return &Codec{run: run, table: crc32.MakeTable(crc32.Castagnoli)}
+// NewCodec returns the Codec of run for payloads of bytes, or of text.
+func NewCodec(run uint64, text bool) *Codec {
+	return &Codec{run: run, table: crc32.MakeTable(crc32.Castagnoli), text: text}
 }
 
 // Pad fills p with what a payload of its size has as padding. Put keeps it.
-func Pad(p []byte) {
+func (c *Codec) Pad(p []byte) {
 	for i := range p {
 		p[i] = byte(i*7 + i>>8)
+		if c.text {
+			p[i] = 'a' + p[i]%26
+		}
+	}
+	if c.text {
+		p[0], p[len(p)-1] = '"', '"'
 	}
 }
 
-// Put writes h into p, whose length is the message's size, HeaderSize or more.
-// The run is the Codec's.
+// Put writes h into p, whose length is the message's size, LeastBinary or
+// LeastText or more. The run is the Codec's.
 func (c *Codec) Put(p []byte, h Header) {
-	binary.BigEndian.PutUint32(p, magic)
-	binary.BigEndian.PutUint64(p[offRun:], c.run)
-	binary.BigEndian.PutUint32(p[offPub:], h.Publisher)
-	binary.BigEndian.PutUint32(p[offTopic:], h.Topic)
-	binary.BigEndian.PutUint32(p[offSeq:], h.Seq)
-	binary.BigEndian.PutUint64(p[offTime:], uint64(h.Intended))
-	binary.BigEndian.PutUint32(p[offLen:], uint32(len(p)))
-	binary.BigEndian.PutUint32(p[offSum:], c.sum(p))
+	if !c.text {
+		c.put(p[:headerSize], p[headerSize:], len(p), h)
+		return
+	}
+	c.put(c.head[:], p[textHeader:], len(p), h)
+	letters.Encode(p[1:textHeader], c.head[:])
+}
+
+func (c *Codec) put(head, rest []byte, size int, h Header) {
+	binary.BigEndian.PutUint32(head, magic)
+	binary.BigEndian.PutUint64(head[offRun:], c.run)
+	binary.BigEndian.PutUint32(head[offPub:], h.Publisher)
+	binary.BigEndian.PutUint32(head[offTopic:], h.Topic)
+	binary.BigEndian.PutUint32(head[offSeq:], h.Seq)
+	binary.BigEndian.PutUint64(head[offTime:], uint64(h.Intended))
+	binary.BigEndian.PutUint32(head[offLen:], uint32(size))
+	binary.BigEndian.PutUint32(head[offSum:], c.sum(head, rest))
 }
 
 // Parse reads a payload and checks every byte of it.
 func (c *Codec) Parse(p []byte) (Header, error) {
-	if len(p) < HeaderSize || binary.BigEndian.Uint32(p) != magic {
+	if !c.text {
+		if len(p) < LeastBinary {
+			return Header{}, ErrForeign
+		}
+		return c.parse(p[:headerSize], p[headerSize:], len(p))
+	}
+	if len(p) < LeastText || p[0] != '"' {
 		return Header{}, ErrForeign
 	}
-	if binary.BigEndian.Uint32(p[offLen:]) != uint32(len(p)) {
+	// Fewer bytes come of it if there are line breaks, over which Decode goes.
+	if n, err := letters.Decode(c.head[:], p[1:textHeader]); err != nil || n != headerSize {
+		return Header{}, ErrForeign
+	}
+	return c.parse(c.head[:], p[textHeader:], len(p))
+}
+
+func (c *Codec) parse(head, rest []byte, size int) (Header, error) {
+	if binary.BigEndian.Uint32(head) != magic {
+		return Header{}, ErrForeign
+	}
+	if binary.BigEndian.Uint32(head[offLen:]) != uint32(size) {
 		return Header{}, ErrLength
 	}
-	if binary.BigEndian.Uint32(p[offSum:]) != c.sum(p) {
+	if binary.BigEndian.Uint32(head[offSum:]) != c.sum(head, rest) {
 		return Header{}, ErrChecksum
 	}
 	h := Header{
-		Run:       binary.BigEndian.Uint64(p[offRun:]),
-		Publisher: binary.BigEndian.Uint32(p[offPub:]),
-		Topic:     binary.BigEndian.Uint32(p[offTopic:]),
-		Seq:       binary.BigEndian.Uint32(p[offSeq:]),
-		Intended:  int64(binary.BigEndian.Uint64(p[offTime:])),
+		Run:       binary.BigEndian.Uint64(head[offRun:]),
+		Publisher: binary.BigEndian.Uint32(head[offPub:]),
+		Topic:     binary.BigEndian.Uint32(head[offTopic:]),
+		Seq:       binary.BigEndian.Uint32(head[offSeq:]),
+		Intended:  int64(binary.BigEndian.Uint64(head[offTime:])),
 	}
 	if h.Run != c.run {
 		return Header{}, ErrForeign
@@ -102,6 +152,6 @@ func (c *Codec) Parse(p []byte) (Header, error) {
 	return h, nil
 }
 
-func (c *Codec) sum(p []byte) uint32 {
-	return crc32.Update(crc32.Checksum(p[:offSum], c.table), c.table, p[HeaderSize:])
+func (c *Codec) sum(head, rest []byte) uint32 {
+	return crc32.Update(crc32.Checksum(head[:offSum], c.table), c.table, rest)
 }

@@ -7,9 +7,7 @@ package plan
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"hubbub/cmd/loadgen/internal/pacer"
@@ -33,6 +31,9 @@ func (m Mode) Sends() bool { return m == Fanout || m == Echo }
 type Plan struct {
 	Run  uint64 `json:"run"` // random; tells this run's messages from others
 	Mode Mode   `json:"mode"`
+
+	Protocol Protocol `json:"protocol"`
+	Prefix   string   `json:"prefix"` // of topics' names
 
 	Addr   netip.AddrPort `json:"addr"`
 	Host   string         `json:"host"`   // Host header
@@ -102,23 +103,6 @@ func (p *Plan) Messages() pacer.Pacer {
 
 // Topic returns the number of the topic that a connection subscribes to.
 func (p *Plan) Topic(conn int) int { return conn % p.Topics }
-
-// TopicName returns a topic's name. It has the run in it, so that neither
-// browsers nor another run can get in between.
-func (p *Plan) TopicName(topic int) string { return fmt.Sprintf("loadgen-%016x-t%d", p.Run, topic) }
-
-// Request returns the request target of a connection: the plan's, and the
-// topic where there are topics.
-func (p *Plan) Request(conn int) string {
-	if p.Mode == Echo {
-		return p.Target
-	}
-	sep := "?"
-	if strings.Contains(p.Target, "?") {
-		sep = "&"
-	}
-	return p.Target + sep + "topic=" + p.TopicName(p.Topic(conn))
-}
 
 // Key is the 16 bytes behind Sec-WebSocket-Key, the same for the whole run: a
 // load generator needs no protection from caches.

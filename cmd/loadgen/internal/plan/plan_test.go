@@ -93,16 +93,21 @@ func TestSplit(t *testing.T) {
 func TestRequest(t *testing.T) {
 	for _, tt := range []struct {
 		mode         Mode
+		protocol     Protocol
 		target, want string
 	}{
-		{Fanout, "/ws", "/ws?topic=loadgen-00000000000000ff-t1"},
-		{Fanout, "/ws?key=x", "/ws?key=x&topic=loadgen-00000000000000ff-t1"},
-		{Echo, "/echo", "/echo"},
+		{Fanout, Plain, "/ws", "/ws?topic=loadgen-00000000000000ff-t1"},
+		{Fanout, Plain, "/ws?key=x", "/ws?key=x&topic=loadgen-00000000000000ff-t1"},
+		{Echo, Plain, "/echo", "/echo"},
+		{Fanout, Rooms, "/connection/websocket", "/connection/websocket"},
 	} {
-		p := &Plan{Run: 255, Mode: tt.mode, Target: tt.target, Topics: 2}
+		p := &Plan{Run: 255, Mode: tt.mode, Protocol: tt.protocol, Target: tt.target, Topics: 2}
 		if got := p.Request(3); got != tt.want {
 			t.Errorf("%s %s: %s, want %s", tt.mode, tt.target, got, tt.want)
 		}
+	}
+	if got, want := (&Plan{Run: 255, Prefix: "chat:"}).TopicName(1), "chat:loadgen-00000000000000ff-t1"; got != want {
+		t.Errorf("a channel is %s, want %s", got, want)
 	}
 }
 

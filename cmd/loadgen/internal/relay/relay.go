@@ -36,6 +36,12 @@ type Relay struct {
 	Closed func()
 	// Pong, if set, is told of each pong.
 	Pong func(p []byte)
+	// Rooms has clients speak the Centrifuge client protocol in JSON. A message is
+	// the data of a publication then.
+	Rooms bool
+	// Answer, if set, says what connection n, counted from 0, gets for an answer
+	// to a command of Rooms instead of this one; empty: none.
+	Answer func(n int, command uint32, answer string) string
 	// Echo has a connection get back what it sends, and nobody else.
 	Echo bool
 	// Chop has frames sent in pieces of this many bytes, each by itself.
@@ -143,9 +149,11 @@ func (r *Relay) serve(c net.Conn) error {
 		}
 		return err
 	}
-	r.topics[topic] = append(r.topics[topic], c)
-	if r.Opened != nil {
-		r.Opened(number, c)
+	if !r.Rooms {
+		r.topics[topic] = append(r.topics[topic], c)
+		if r.Opened != nil {
+			r.Opened(number, c)
+		}
 	}
 	r.mu.Unlock()
 	for {
@@ -172,13 +180,18 @@ func (r *Relay) serve(c net.Conn) error {
 			r.mu.Lock()
 			r.send(c, h.OpCode, p)
 			r.mu.Unlock()
+		case r.Rooms:
+			if err := r.commands(c, number, p); err != nil {
+				return err
+			}
 		default:
-			r.publish(topic, h.OpCode, p)
+			r.publish(topic, p, func(to net.Conn, p []byte) { r.send(to, h.OpCode, p) })
 		}
 	}
 }
 
-func (r *Relay) publish(topic string, op ws.OpCode, p []byte) {
+// publish has a message sent to all on a topic.
+func (r *Relay) publish(topic string, p []byte, send func(to net.Conn, p []byte)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.Before != nil {
@@ -190,7 +203,7 @@ func (r *Relay) publish(topic string, op ws.OpCode, p []byte) {
 			out = r.Fault(r.messages, i, p)
 		}
 		for _, q := range out {
-			r.send(c, op, q)
+			send(c, q)
 		}
 	}
 	r.messages++

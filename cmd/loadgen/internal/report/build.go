@@ -58,6 +58,9 @@ func Build(in Input) *Report {
 		Conditions:     in.Conditions,
 	}
 	r.Warnings = append(r.Warnings, in.Outcome.Troubles...)
+	if p.Protocol.Acknowledges() && p.Mode.Sends() {
+		r.Answers = &Answers{Acknowledged: c.Acknowledged, Refused: c.Refused, Missing: c.Unanswered}
+	}
 	if p.Churn > 0 {
 		r.Churn = newChurn(res)
 	}
@@ -75,7 +78,7 @@ func Build(in Input) *Report {
 	r.OK = !r.Interrupted && len(in.Outcome.Troubles) == 0 &&
 		r.ConnsOpen == r.ConnsRequested && r.ConnsFailed == 0 && r.ConnsLost == 0 &&
 		r.Missing == 0 && r.Duplicate == 0 && r.Reordered == 0 && r.Corrupt == 0 &&
-		r.Churn.ok() && r.Storm.ok()
+		r.Answers.ok() && r.Churn.ok() && r.Storm.ok()
 	return r
 }
 

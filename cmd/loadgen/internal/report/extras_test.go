@@ -8,17 +8,19 @@ import (
 	"hubbub/cmd/loadgen/internal/recorder"
 )
 
-// withExtras is fanout with stalled readers and churn.
+// withExtras is fanout with stalled readers, churn and answers to messages.
 func withExtras() Input {
 	in := fanout()
-	in.Plan.Slow, in.Plan.Churn = 0.2, 10
+	in.Plan.Slow, in.Plan.Churn, in.Plan.Protocol = 0.2, 10, plan.Rooms
 	c := &in.Outcome.Result.Counts
 	c.Stalled, c.StalledEnded = 20, 3
 	c.Churned, c.ChurnOpened, c.ChurnFailed = 100, 99, 1
+	c.Acknowledged, c.Refused, c.Unanswered = 7, 2, 1
 	for i := range 99 {
 		in.Outcome.Result.Churn.Record(int64(i) * 1e5)
 	}
 	in.Outcome.Result.Failures["churn: connect: connection refused"] = 1
+	in.Outcome.Result.Failures["publish: 103 permission denied"] = 2
 	return in
 }
 
@@ -53,7 +55,8 @@ func TestGoldenExtras(t *testing.T) {
 }
 
 func TestKeysOfExtras(t *testing.T) {
-	hasKeys(t, withExtras(), "stalled", "stalled_ended", "churn.requested", "churn.opened", "churn.failed", "churn.handshake_ms.p99")
+	hasKeys(t, withExtras(), "stalled", "stalled_ended", "churn.requested", "churn.opened", "churn.failed", "churn.handshake_ms.p99",
+		"answers.acknowledged", "answers.refused", "answers.missing")
 	hasKeys(t, storm(), "storm.lost", "storm.back", "storm.not_back", "storm.attempts", "storm.refused.connect: connection refused",
 		"storm.lost_by.connection reset by peer", "storm.back_s.p50", "storm.back_s.p99", "storm.back_s.last")
 }

@@ -34,6 +34,8 @@ type Report struct {
 	Corrupt        int64   `json:"corrupt"`
 	DeliveriesPerS float64 `json:"deliveries_per_s"` // from the first intended send to the last delivery
 
+	Answers *Answers `json:"answers"` // null where the protocol has none to messages
+
 	Latency   *Latency   `json:"latency_ms"` // intended send to arrival, over all deliveries
 	Fanout    *Fanout    `json:"fanout_ms"`  // per message, until a share of its subscribers had it
 	Handshake *Latency   `json:"handshake_ms"`
@@ -44,7 +46,7 @@ type Report struct {
 	Generator *Generator `json:"generator"`
 	Machine   *Machine   `json:"machine"`
 
-	Failures    map[string]int `json:"failures"` // connections that failed or were lost, by reason
+	Failures    map[string]int `json:"failures"` // connections that failed or were lost, and messages that were refused, by reason
 	Warnings    []string       `json:"warnings"`
 	Interrupted bool           `json:"interrupted"`
 	OK          bool           `json:"ok"`
@@ -56,6 +58,16 @@ type Report struct {
 
 	Conditions Conditions `json:"conditions"`
 }
+
+// Answers are those of the server to the messages that it was sent.
+type Answers struct {
+	Acknowledged int64 `json:"acknowledged"`
+	Refused      int64 `json:"refused"`
+	Missing      int64 `json:"missing"`
+}
+
+// ok reports whether every message was acknowledged.
+func (a *Answers) ok() bool { return a == nil || a.Refused == 0 && a.Missing == 0 }
 
 // Latency is a distribution of times in milliseconds.
 type Latency struct {
@@ -154,22 +166,23 @@ type Quantile struct {
 
 // Conditions say what was run where.
 type Conditions struct {
-	Version string    `json:"version"`
-	Commit  string    `json:"commit"`
-	Go      string    `json:"go"`
-	Kernel  string    `json:"kernel"`
-	CPU     string    `json:"cpu"`
-	Cores   int       `json:"cores"`
-	Memory  int64     `json:"memory_bytes"`
-	Command []string  `json:"command"`
-	Started time.Time `json:"started"`
-	URL     string    `json:"url"`
-	Sources int       `json:"source_addresses"`
-	Model   string    `json:"model"` // how messages were paced
-	Run     string    `json:"run"`
-	Size    int       `json:"size_bytes"`
-	Topics  int       `json:"topics"`
-	Senders int       `json:"publishers"`
+	Version  string    `json:"version"`
+	Commit   string    `json:"commit"`
+	Go       string    `json:"go"`
+	Kernel   string    `json:"kernel"`
+	CPU      string    `json:"cpu"`
+	Cores    int       `json:"cores"`
+	Memory   int64     `json:"memory_bytes"`
+	Command  []string  `json:"command"`
+	Started  time.Time `json:"started"`
+	URL      string    `json:"url"`
+	Sources  int       `json:"source_addresses"`
+	Protocol string    `json:"protocol"`
+	Model    string    `json:"model"` // how messages were paced
+	Run      string    `json:"run"`
+	Size     int       `json:"size_bytes"`
+	Topics   int       `json:"topics"`
+	Senders  int       `json:"publishers"`
 }
 
 // sends reports whether messages were sent.

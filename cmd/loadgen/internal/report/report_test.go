@@ -81,7 +81,7 @@ func fanout() Input {
 			Version: "v1.2.3", Commit: "0123abc", Go: "go1.26", Kernel: "6.18.0", CPU: "Some CPU", Cores: 2, Memory: 25e9,
 			Command: []string{"loadgen", "-conns", "101", "-html", "<script>alert(1)</script>"},
 			Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), URL: "ws://127.0.0.1:8080/ws",
-			Sources: 1, Model: "open: 1 messages per second on schedule; latency counts from the intended send",
+			Sources: 1, Protocol: "plain", Model: "open: 1 messages per second on schedule; latency counts from the intended send",
 			Run: p.RunName(), Size: 128, Topics: 1, Senders: 1,
 		},
 	}
@@ -252,6 +252,10 @@ func TestOK(t *testing.T) {
 			in.Plan.Churn = 1
 			in.Outcome.Result.Counts.Churned, in.Outcome.Result.Counts.ChurnOpened = 5, 5
 		},
+		"acknowledged": func(in *Input) {
+			in.Plan.Protocol = plan.Rooms
+			in.Outcome.Result.Counts.Acknowledged = 10
+		},
 		"storm": func(in *Input) {
 			in.Plan.Mode = plan.Storm
 			in.Outcome.Result.Storm = &client.Storm{Lost: 2, Back: 2, Times: recorder.NewHistogram()}
@@ -264,13 +268,21 @@ func TestOK(t *testing.T) {
 		}
 	}
 	for name, spoil := range map[string]func(*Input){
-		"failed":      func(in *Input) { in.Outcome.Result.Counts.Failed = 1 },
-		"lost":        func(in *Input) { in.Outcome.Result.Counts.Lost = 1 },
-		"not open":    func(in *Input) { in.Outcome.Result.Counts.Opened-- },
-		"missing":     func(in *Input) { in.Outcome.Result.Counts.Missing = 1 },
-		"duplicate":   func(in *Input) { in.Outcome.Result.Counts.Duplicate = 1 },
-		"reordered":   func(in *Input) { in.Outcome.Result.Counts.Reordered = 1 },
-		"corrupt":     func(in *Input) { in.Outcome.Result.Counts.Corrupt = 1 },
+		"failed":    func(in *Input) { in.Outcome.Result.Counts.Failed = 1 },
+		"lost":      func(in *Input) { in.Outcome.Result.Counts.Lost = 1 },
+		"not open":  func(in *Input) { in.Outcome.Result.Counts.Opened-- },
+		"missing":   func(in *Input) { in.Outcome.Result.Counts.Missing = 1 },
+		"duplicate": func(in *Input) { in.Outcome.Result.Counts.Duplicate = 1 },
+		"reordered": func(in *Input) { in.Outcome.Result.Counts.Reordered = 1 },
+		"corrupt":   func(in *Input) { in.Outcome.Result.Counts.Corrupt = 1 },
+		"refused": func(in *Input) {
+			in.Plan.Protocol = plan.Rooms
+			in.Outcome.Result.Counts.Refused = 1
+		},
+		"unanswered": func(in *Input) {
+			in.Plan.Protocol = plan.Rooms
+			in.Outcome.Result.Counts.Unanswered = 1
+		},
 		"interrupted": func(in *Input) { in.Outcome.Interrupted = true },
 		"troubled":    func(in *Input) { in.Outcome.Troubles = []string{"a worker died"} },
 		"churn failed": func(in *Input) {

@@ -52,6 +52,10 @@ func (r *Report) WriteText(w io.Writer) error {
 			count(int(r.Messages)), count(int(r.Delivered)), count(int(r.Expected)), count(int(r.DeliveriesPerS)))
 		line("", "%s missing, %s duplicate, %s reordered, %s corrupt",
 			count(int(r.Missing)), count(int(r.Duplicate)), count(int(r.Reordered)), count(int(r.Corrupt)))
+		if a := r.Answers; a != nil {
+			line("", "%s acknowledged, %s refused, %s without an answer",
+				count(int(a.Acknowledged)), count(int(a.Refused)), count(int(a.Missing)))
+		}
 	}
 	if r.Latency != nil {
 		line("latency", "%s", r.Latency)

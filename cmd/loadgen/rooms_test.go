@@ -1,0 +1,93 @@
+package main
+
+import (
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"hubbub/cmd/loadgen/internal/relay"
+	"hubbub/cmd/loadgen/internal/report"
+	"hubbub/cmd/loadgen/internal/rooms"
+)
+
+// inRooms runs the program against a server that speaks the Centrifuge client
+// protocol.
+func inRooms(t *testing.T, r *relay.Relay, args ...string) (int, *report.Report, string) {
+	t.Helper()
+	r.Rooms = true
+	return loadgen(t, append([]string{"-protocol", "rooms", "-url", r.Start(t)}, args...)...)
+}
+
+func TestRoomsProtocol(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		args     string
+		messages int64 // 0: as many as there were
+		each     int64 // deliveries of a message
+	}{
+		{"fan-out", "-conns 60 -rate 50 -duration 200ms -processes 2", 10, 60},
+		{"least size", "-conns 60 -rate 50 -duration 200ms -size 56", 10, 60},
+		{"big messages", "-conns 60 -rate 50 -duration 200ms -size 70000", 10, 60},
+		{"topics", "-conns 60 -rate 50 -duration 200ms -topics 3 -publishers 6 -processes 2", 10, 20},
+		{"in flight", "-conns 60 -window 4 -publishers 2 -duration 200ms -processes 2", 0, 60},
+		{"rooms", "-rooms 12 -members 5 -window 1 -duration 200ms -processes 2", 0, 5},
+		{"stalled", "-conns 60 -rate 50 -duration 200ms -slow 0.2", 10, 48},
+		{"churn", "-conns 60 -rate 50 -duration 200ms -churn 100", 10, 60},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, r, said := inRooms(t, &relay.Relay{}, strings.Fields(tt.args)...)
+			if r == nil || code != exitOK {
+				t.Fatalf("exit code %d, want 0:\n%s", code, said)
+			}
+			want := tt.messages
+			if want == 0 {
+				want = max(r.Messages, 8)
+			}
+			if r.ConnsOpen != 60 || r.Messages != want || r.Delivered != tt.each*want || r.Answers == nil || r.Answers.Acknowledged != want {
+				t.Errorf("open %d, messages %d, delivered %d, answers %+v; want 60, %d, %d:\n%s",
+					r.ConnsOpen, r.Messages, r.Delivered, r.Answers, want, tt.each*want, said)
+			}
+		})
+	}
+}
+
+// A connection is open when it is subscribed, not before.
+func TestRoomsIdle(t *testing.T) {
+	var subscribed atomic.Int32
+	code, r, said := inRooms(t, &relay.Relay{
+		Opened: func(int, net.Conn) { subscribed.Add(1) },
+		Answer: func(n int, command uint32, answer string) string {
+			if n == 20 && command == rooms.Subscribe {
+				return `{"id":2,"error":{"code":103,"message":"permission denied"}}`
+			}
+			return answer
+		},
+	}, "-mode", "idle", "-conns", "50", "-duration", "100ms")
+	if r == nil || code != exitFailed {
+		t.Fatalf("exit code %d, want 1:\n%s", code, said)
+	}
+	if r.ConnsOpen != 49 || r.ConnsFailed != 1 || r.Answers != nil || subscribed.Load() != 50 {
+		t.Errorf("open %d, failed %d, answers %+v, %d seen by the server; want 49, 1, none, 50:\n%s", r.ConnsOpen, r.ConnsFailed, r.Answers, subscribed.Load(), said)
+	}
+	if !strings.Contains(said, "1 × the server refused to subscribe: 103 permission denied") {
+		t.Errorf("the report doesn't say why:\n%s", said)
+	}
+}
+
+func TestRoomsRefusedMessages(t *testing.T) {
+	code, r, said := inRooms(t, &relay.Relay{Answer: func(_ int, command uint32, answer string) string {
+		if command == rooms.FirstPublish+4 {
+			return `{"id":7,"error":{"code":107,"message":"bad request"}}`
+		}
+		return answer
+	}}, "-conns", "50", "-rate", "50", "-duration", "200ms")
+	if r == nil || code != exitFailed || r.Missing != 0 {
+		t.Fatalf("exit code %d, want 1 though nothing is missing:\n%s", code, said)
+	}
+	for _, want := range []string{"9 acknowledged, 1 refused, 0 without an answer", "1 × publish: 107 bad request"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the report doesn't say %q:\n%s", want, said)
+		}
+	}
+}
