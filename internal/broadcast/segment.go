@@ -91,7 +91,7 @@ const yieldEvery = 64
 const fullBox = 16
 
 // idleBox is the capacity of a mailbox, in entries, that an idle segment may keep.
-const idleBox = 32
+const idleBox = 8
 
 // worker serves segments. It owns the batch it is building.
 type worker struct {
