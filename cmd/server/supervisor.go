@@ -56,8 +56,8 @@ const (
 )
 
 // workerSlack is how late a worker's threads may wake up from short sleeps. With
-// the kernel's own 50 µs the Go runtime's monitors take a third of the processor
-// where there are fifty workers. Nothing that a message waits for is such a sleep.
+// the kernel's own 50 µs the Go runtime's monitors, and switching to them, halve
+// what fifty workers get done (bench/NOTES.md). Nothing that a message waits for is such a sleep.
 const workerSlack = 4 * time.Millisecond
 
 // runSupervisor starts the workers that p plans and keeps them running until a

@@ -1,8 +1,8 @@
 // Package timerslack starts a process whose threads may be woken late from
 // short sleeps. It is for programs that split into many processes: the Go
 // runtime's monitor (sysmon) sleeps for 20 µs at a time while anything goes on
-// in its process, and with a dozen processes to a core these monitors take more
-// of it than what they watch. With slack the kernel lets them oversleep.
+// in its process, and with dozens of processes to a core these monitors, and
+// switching to them, take much of it. With slack the kernel lets them oversleep.
 //
 // It rests on PR_SET_TIMERSLACK of prctl(2). What waits for a descriptor or for
 // another thread is woken in time as ever, and timerfd has no slack; timers of
