@@ -116,10 +116,11 @@ type Config struct {
 	// may use.
 	Loops int
 
-	// Workers is the number of goroutines that write broadcasts. Default: one
-	// per processor that Go may use. A program that does little else should have
-	// runtime.GOMAXPROCS at Loops and Workers together: an idle loop waits in a
-	// system call, and keeps the processor that Go has lent it for a while.
+	// Workers is the number of goroutines that write broadcasts, beside one that
+	// serves small topics while those are busy. Default: one per processor that
+	// Go may use. A program that does little else should have runtime.GOMAXPROCS
+	// at Loops + Workers + 1, or one more with a Bus: who is in a system call, as
+	// idle loops and busy workers are, keeps the processor that Go has lent it.
 	// As many TLS handshakes are computed at a time.
 	Workers int
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -98,6 +99,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 	s.stats.init()
 	s.hub = broadcast.New(broadcast.Config{
 		Workers:   cfg.Workers,
+		Threads:   runtime.GOMAXPROCS(0) > cfg.Loops+cfg.Workers,
 		Observer:  &s.stats,
 		Encoder:   s.encode,
 		HighWater: int64(cfg.MaxPending),

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A feat is a scenario that hubbub plays alone, in a run of its own: it shows what the server withstands,
+// A feat is a scenario without peers, in a run of its own: it shows what the server withstands,
 // at the size that it is made for. Whatever is lost fails the run; how long things take is the machine's
 // doing too, and is only judged.
 type feat struct {
@@ -31,11 +31,14 @@ const (
 	smallTopic = 10    // members
 	smallRate  = 20    // messages a second to them
 	churnRate  = 2_000 // connections a second that come and go
+	calmFloor  = floorName + ", calm"
+	churnFloor = floorName + ", churn" // bare connections that come and go beside bare writes
 	pingAfter  = 30 * time.Second
 	holding    = 2 * pingAfter // for everybody to be pinged twice
 	// From one fan-out of the million to the next, for each connection: twice what it takes.
 	millionPace     = 20 * time.Microsecond
 	millionMessages = 10
+	millionRounds   = 5 // of the floor
 )
 
 // featKinds lists them, for people.
@@ -89,6 +92,12 @@ func featScenario(opts options) scenario {
 			busy.load = append(slices.Clip(s.load), "-churn", strconv.Itoa(churnRate))
 			return roomy.under(ctx, run, &busy)
 		}}}
+		bare := func(rate int) func(context.Context, *Run, *scenario) error {
+			return func(ctx context.Context, run *Run, s *scenario) error {
+				return floorRun(ctx, run, s.conns, opts.length.messages, "-churn", strconv.Itoa(rate))
+			}
+		}
+		s.contenders = append(s.contenders, contender{name: calmFloor, run: bare(0)}, contender{name: churnFloor, run: bare(churnRate)})
 	case storm:
 		s.title = fmt.Sprintf("The server is killed under %s connections and started again", n)
 		s.load = []string{"-mode", "storm", "-duration", "10m", "-timeout", "1m"}
@@ -106,7 +115,12 @@ func featScenario(opts options) scenario {
 		s.title = fmt.Sprintf("%d fan-outs to %s connections", millionMessages, n)
 		pace := max(time.Second, time.Duration(opts.conns)*millionPace).Round(time.Second)
 		s.load = []string{"-rate", strconv.FormatFloat(1/pace.Seconds(), 'g', -1, 64), "-duration", (millionMessages * pace).String(), "-settle", "10s"}
-		s.contenders = []contender{{name: hubbub.name, run: weighed}}
+		s.contenders = []contender{
+			{name: hubbub.name, run: weighed(hubbub.with(0).under)},
+			{name: floorName, run: weighed(func(ctx context.Context, run *Run, s *scenario) error {
+				return floorRun(ctx, run, s.conns, millionRounds)
+			})},
+		}
 	}
 	return s
 }

@@ -156,16 +156,19 @@ func again(ctx context.Context, run *Run, conns int, addr, admin string) (*proce
 	}
 }
 
-// weighed plays a scenario and watches by how much the machine's memory in use grows.
-func weighed(ctx context.Context, run *Run, s *scenario) error {
-	memory, err := watchMemory()
-	if err != nil {
+// weighed has a contender play and watches how much of the machine's memory that takes.
+func weighed(play func(context.Context, *Run, *scenario) error) func(context.Context, *Run, *scenario) error {
+	return func(ctx context.Context, run *Run, s *scenario) error {
+		watch, err := watchMemory()
+		if err != nil {
+			return err
+		}
+		err = play(ctx, run, s)
+		most := watch.growth()
+		run.Measured.EverythingBytes, run.Measured.PinnedBytes = most.unavailable, most.used
+		if run.Measured.ConnectPerS > 0 {
+			run.Measured.OpenedS = float64(s.conns) / run.Measured.ConnectPerS
+		}
 		return err
 	}
-	err = hubbub.with(0).under(ctx, run, s)
-	run.Measured.EverythingBytes = memory.growth()
-	if run.Measured.ConnectPerS > 0 {
-		run.Measured.OpenedS = float64(s.conns) / run.Measured.ConnectPerS
-	}
-	return err
 }

@@ -15,6 +15,7 @@ var featColumns = []column{
 	{"server RSS, MB", 1, memoryMB, []string{tailLatency, churn, keepalive, million}, false},
 	{"generator RSS, MB", 1, func(m Measured) float64 { return m.GeneratorRSSBytes / 1e6 }, []string{million}, false},
 	{"everything, GB", 2, everythingGB, []string{million}, true},
+	{"with open inodes, GB", 2, func(m Measured) float64 { return m.PinnedBytes / 1e9 }, []string{million}, true},
 }
 
 // featPoints are what feats are played for.
@@ -57,10 +58,10 @@ func featFigures(r *Results) []Figure {
 // featWords say what feats' figures mean.
 var featWords = map[string]string{
 	tailLatency: "The latencies are the small topic's; meanwhile the other one's publisher sent each message as soon as it had the last one back.",
-	churn:       "Calm and churn have a fresh server each.",
+	churn:       "Calm and churn have a fresh server each. The floor's churn is bare: connections are opened, accepted and closed, without a byte, beside the loop of writes.",
 	storm:       "Time counts from the moment at which all of the server's processes were killed, until the last connection was open again. They try at once and then with back-off, from 0.1 s up to 5 s.",
 	keepalive:   "Processor time of the server while the connections were held, over that time.",
-	million:     "Everything is server, generator, the kernel's sockets and what was under way: the most that the machine's memory in use (all but free and page cache, looked at each second) was above what it was before the server started; what other programs took meanwhile is in it.",
+	million:     "Everything is server, generator, the kernel's sockets and what was under way: the most, looked at each second, by which less of the machine's memory was available (as free(1) says) than before the server started; what other programs took meanwhile is in it. The kernel calls inodes and dentries available, although each open socket has one of each: with them, it is all that is neither free nor page cache.",
 }
 
 // FeatWords are those that the report needs, for the template.
@@ -72,9 +73,24 @@ func (r *Results) FeatWords() []string {
 			continue
 		}
 		words = append(words, featWords[f.kind])
+		if over := overFloor(p); over.N > 0 {
+			words = append(words, fmt.Sprintf("Over the floor's, that figure is %s.", over.format(2)))
+		}
 		if p.Conns != f.conns {
 			words = append(words, fmt.Sprintf("What is wanted is meant for %s connections.", thousands(f.conns)))
 		}
 	}
 	return words
+}
+
+// overFloor compares what a feat is played for with the floor, where that was played too.
+func overFloor(p Played) Spread {
+	last := func(system string) map[int]float64 { return p.values(system, lastDelivery) }
+	switch p.Kind {
+	case churn:
+		return spreadOf(ratios(ratios(last(churn), last(calm)), ratios(last(churnFloor), last(calmFloor))))
+	case million:
+		return spreadOf(ratios(last(hubbub.name), last(floorName)))
+	}
+	return Spread{}
 }

@@ -56,12 +56,12 @@ func TestFeatScenarios(t *testing.T) {
 		load       string
 	}{
 		{tailLatency, 4000, "tail-4000", []string{"hubbub"}, "-rate 20 -duration 20s"},
-		{churn, 4000, "churn-4000", []string{"calm", "churn"}, "-rate 1 -duration 20s"},
+		{churn, 4000, "churn-4000", []string{"calm", "churn", "floor, calm", "floor, churn"}, "-rate 1 -duration 20s"},
 		{storm, 4000, "storm-4000", []string{"hubbub"}, "-mode storm -duration 10m -timeout 1m"},
 		{keepalive, 4000, "keepalive-4000", []string{"hubbub"}, "-mode idle -duration 1m0s"},
-		{million, 4000, "million-4000", []string{"hubbub"}, "-rate 1 -duration 10s -settle 10s"},
-		{million, 130_000, "million-130000", []string{"hubbub"}, "-rate 0.3333333333333333 -duration 30s -settle 10s"},
-		{million, 1_000_000, "million-1000000", []string{"hubbub"}, "-rate 0.05 -duration 3m20s -settle 10s"},
+		{million, 4000, "million-4000", []string{"hubbub", "floor"}, "-rate 1 -duration 10s -settle 10s"},
+		{million, 130_000, "million-130000", []string{"hubbub", "floor"}, "-rate 0.3333333333333333 -duration 30s -settle 10s"},
+		{million, 1_000_000, "million-1000000", []string{"hubbub", "floor"}, "-rate 0.05 -duration 3m20s -settle 10s"},
 	} {
 		all := scenarios(options{feat: test.kind, scenarios: []string{test.kind}, conns: test.conns, length: usual})
 		if len(all) != 1 {
@@ -135,12 +135,36 @@ func TestMeasuredOfFeats(t *testing.T) {
 	}
 }
 
-func TestMemoryInUse(t *testing.T) {
-	const meminfo = "MemTotal:       1000 kB\nMemFree:         300 kB\nMemAvailable:    700 kB\nBuffers:          50 kB\nCached:          150 kB\nHugePages_Total:       7\n"
-	if got, err := memoryInUse(meminfo); err != nil || got != 500*1024 {
-		t.Errorf("memoryInUse = %v, %v, want 512000", got, err)
+func TestFeatsOverTheFloor(t *testing.T) {
+	run := func(system string, last float64) Run {
+		return Run{System: system, Round: 1, Measured: Measured{LastMS: last}}
 	}
-	if _, err := memoryInUse("MemTotal: 1000 kB\n"); err == nil {
-		t.Error("a machine that doesn't say what is free has memory in use")
+	for _, test := range []struct {
+		kind string
+		runs []Run
+		want string
+	}{
+		{churn, []Run{run(calm, 100), run(churn, 150), run(calmFloor, 50), run(churnFloor, 60)}, "Over the floor's, that figure is 1.25."},
+		{churn, []Run{run(calm, 100), run(churn, 150)}, ""},
+		{million, []Run{run("hubbub", 18), run(floorName, 16)}, "Over the floor's, that figure is 1.12."},
+		{storm, []Run{run("hubbub", 18), run(floorName, 16)}, ""},
+	} {
+		r := Results{Scenarios: []Played{{Kind: test.kind, Conns: 4000, Runs: test.runs}}}
+		words := r.FeatWords()
+		if got := slices.Index(words, test.want); (got < 0) != (test.want == "") || test.want == "" && len(words) != 2 {
+			t.Errorf("%s: words %q, want %q among them", test.kind, words, test.want)
+		}
+	}
+}
+
+func TestMemoryTaken(t *testing.T) {
+	const meminfo = "MemTotal:       1000 kB\nMemFree:         300 kB\nMemAvailable:    700 kB\nBuffers:          50 kB\nCached:          150 kB\nHugePages_Total:       7\n"
+	if got, err := memoryTaken(meminfo); err != nil || got != (memory{300 * 1024, 500 * 1024}) {
+		t.Errorf("memoryTaken = %v, %v, want 307200 and 512000", got, err)
+	}
+	for _, text := range []string{"MemTotal: 1000 kB\n", "MemTotal: 1000 kB\nMemFree: 100 kB\n"} {
+		if _, err := memoryTaken(text); err == nil {
+			t.Errorf("a machine that says only %q has memory taken", text)
+		}
 	}
 }

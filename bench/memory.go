@@ -7,15 +7,21 @@ import (
 	"time"
 )
 
-// memoryWatch follows the machine's memory in use.
+// memory is what of a machine's memory is taken, in bytes, by the two ways of counting it.
+type memory struct {
+	unavailable float64 // what the kernel doesn't call available
+	used        float64 // what is neither free nor page cache
+}
+
+// memoryWatch follows the machine's memory.
 type memoryWatch struct {
-	before, most float64 // bytes
+	before, most memory
 	stop, ended  chan struct{}
 }
 
 // watchMemory begins to look each second.
 func watchMemory() (*memoryWatch, error) {
-	before, err := memoryInUse(read("/proc/meminfo"))
+	before, err := memoryTaken(read("/proc/meminfo"))
 	if err != nil {
 		return nil, err
 	}
@@ -29,25 +35,26 @@ func watchMemory() (*memoryWatch, error) {
 			case <-w.stop:
 				return
 			case <-tick.C:
-				now, _ := memoryInUse(read("/proc/meminfo")) // could be had before
-				w.most = max(w.most, now)
+				now, _ := memoryTaken(read("/proc/meminfo")) // could be had before
+				w.most.unavailable = max(w.most.unavailable, now.unavailable)
+				w.most.used = max(w.most.used, now.used)
 			}
 		}
 	}()
 	return w, nil
 }
 
-// growth ends the watch and returns how many bytes more than before were in use at most.
-func (w *memoryWatch) growth() float64 {
+// growth ends the watch and returns how much more than before was taken at most.
+func (w *memoryWatch) growth() memory {
 	close(w.stop)
 	<-w.ended
-	return max(0, w.most-w.before)
+	return memory{max(0, w.most.unavailable-w.before.unavailable), max(0, w.most.used-w.before.used)}
 }
 
-// memoryInUse returns the bytes that are neither free nor page cache, from the text of /proc/meminfo. What
-// that says is available won't do: it takes half of all inodes and dentries for ones that can be given up,
-// and every open socket has one of each. What the kernel lends to sockets for data shows in no line of it.
-func memoryInUse(meminfo string) (float64, error) {
+// memoryTaken reads the text of /proc/meminfo. The kernel calls inodes and dentries available, since it can
+// drop those that nobody has open; but every open socket has one of each, so that what is used is the more
+// of the two. What the kernel lends to sockets for data shows in no line of its own.
+func memoryTaken(meminfo string) (memory, error) {
 	kib := make(map[string]float64)
 	for line := range strings.Lines(meminfo) {
 		if name, value, ok := strings.Cut(line, ":"); ok {
@@ -56,8 +63,9 @@ func memoryInUse(meminfo string) (float64, error) {
 			}
 		}
 	}
-	if kib["MemTotal"] == 0 || kib["MemFree"] == 0 {
-		return 0, errors.New("/proc/meminfo doesn't say how much memory is free")
+	total, free, available := kib["MemTotal"], kib["MemFree"], kib["MemAvailable"]
+	if total == 0 || free == 0 || available == 0 {
+		return memory{}, errors.New("/proc/meminfo doesn't say how much memory is free and how much available")
 	}
-	return 1024 * (kib["MemTotal"] - kib["MemFree"] - kib["Buffers"] - kib["Cached"]), nil
+	return memory{1024 * (total - available), 1024 * (total - free - kib["Buffers"] - kib["Cached"])}, nil
 }

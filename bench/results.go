@@ -66,7 +66,8 @@ type Measured struct {
 	BackS             float64 `json:"back_s,omitempty"`             // from the server's end until all were connected again
 	ServerCPUPercent  float64 `json:"server_cpu_percent,omitempty"` // of one core
 	GeneratorRSSBytes float64 `json:"generator_rss_bytes,omitempty"`
-	EverythingBytes   float64 `json:"everything_bytes,omitempty"` // that the machine's memory in use grew by, the kernel's included
+	EverythingBytes   float64 `json:"everything_bytes,omitempty"` // by which the machine's available memory shrank
+	PinnedBytes       float64 `json:"pinned_bytes,omitempty"`     // by which all that is neither free nor page cache grew
 	// Saturated says who had no processor time left while messages were under way.
 	Saturated string `json:"saturated,omitempty"`
 

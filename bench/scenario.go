@@ -192,8 +192,9 @@ type floorReport struct {
 }
 
 // floorRun measures the floor. Its writers stand where the others have their server.
-func floorRun(ctx context.Context, run *Run, conns, messages int) error {
-	output, err := runProgram(ctx, run, "floor", "-conns", strconv.Itoa(conns), "-size", strconv.Itoa(messageSize), "-rounds", strconv.Itoa(messages))
+func floorRun(ctx context.Context, run *Run, conns, messages int, more ...string) error {
+	args := []string{"-conns", strconv.Itoa(conns), "-size", strconv.Itoa(messageSize), "-rounds", strconv.Itoa(messages)}
+	output, err := runProgram(ctx, run, "floor", append(args, more...)...)
 	if err != nil {
 		return err
 	}

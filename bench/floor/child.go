@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childArg as first argument makes this program a writer or a reader of another one.
+// childArg as first argument makes this program a writer, a reader or a churner of another one.
 const childArg = "-child"
 
 // perSource is how many connections share a source address. The kernel looks for a free port by
@@ -28,8 +28,8 @@ const perSource = 250
 const nap = 200 * time.Microsecond
 
 // A child talks in lines of a word and a number: "port N" (writers), "ready 0" when all connections
-// are up, per round "began T" (writers, before the first write) and "ended T" (readers, after the
-// last byte), and at the end "cpu NS". A line on its standard input starts a round; its end ends it.
+// are up (churners: at once), per round "began T" (writers, before the first write) and "ended T" (readers, after the
+// last byte), and at the end "cpu NS" and "churned N". A line on its standard input starts a round; its end ends it.
 func runChild(args []string) error {
 	if len(args) < 3 {
 		return errors.New("a child is started by its parent only")
@@ -46,14 +46,14 @@ func runChild(args []string) error {
 	// isn't told of.
 	runtime.LockOSThread()
 	rounds := make(chan struct{})
-	frame := frameOf(numbers[1])
+	go relay(rounds)
 	switch {
 	case args[0] == "writer" && len(numbers) == 2:
-		go relay(rounds)
-		return write(numbers[0], frame, rounds)
+		return write(numbers[0], frameOf(numbers[1]), rounds)
 	case args[0] == "reader" && len(numbers) == 4:
-		go relay(rounds)
-		return read(numbers[0], len(frame), numbers[2], numbers[3])
+		return read(numbers[0], len(frameOf(numbers[1])), numbers[2], numbers[3])
+	case args[0] == "churner" && len(numbers) == 2:
+		return churn(numbers[0], numbers[1], rounds)
 	}
 	return fmt.Errorf("unknown child %q", args)
 }
@@ -69,26 +69,17 @@ func relay(rounds chan<- struct{}) {
 		rounds <- struct{}{}
 	}
 	say("cpu", cpuTime()-cpuAtReady)
+	say("churned", churned.Load())
 	os.Exit(0)
 }
 
 // write accepts conns connections and sends each of them the frame, round after round.
 func write(conns int, frame []byte, rounds <-chan struct{}) error {
-	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	listener, port, err := listen()
 	if err != nil {
-		return fmt.Errorf("opening the listener: %w", err)
+		return err
 	}
-	if err := unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return fmt.Errorf("binding the listener: %w", err)
-	}
-	if err := unix.Listen(listener, 4096); err != nil {
-		return fmt.Errorf("listening: %w", err)
-	}
-	addr, err := unix.Getsockname(listener)
-	if err != nil {
-		return fmt.Errorf("reading the listener's port: %w", err)
-	}
-	say("port", int64(addr.(*unix.SockaddrInet4).Port))
+	say("port", int64(port))
 
 	sockets := make([]uintptr, conns)
 	for i := range sockets {
@@ -115,6 +106,25 @@ func write(conns int, frame []byte, rounds <-chan struct{}) error {
 	}
 	runtime.KeepAlive(frame)
 	return nil
+}
+
+// listen returns a listening socket and its port.
+func listen() (fd, port int, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, 0, fmt.Errorf("opening the listener: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return 0, 0, fmt.Errorf("binding the listener: %w", err)
+	}
+	if err := unix.Listen(fd, 4096); err != nil {
+		return 0, 0, fmt.Errorf("listening: %w", err)
+	}
+	addr, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the listener's port: %w", err)
+	}
+	return fd, addr.(*unix.SockaddrInet4).Port, nil
 }
 
 // read opens conns connections, numbered from first, and says when each has got a frame of length
@@ -152,21 +162,11 @@ func read(conns, length, port, first int) error {
 	}
 }
 
-// connect opens connection number i, from its own source address, and adds it to the epoll.
+// connect opens connection number i and adds it to the epoll.
 func connect(epoll, port, i int) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := open(port, i)
 	if err != nil {
-		return fmt.Errorf("opening: %w", err)
-	}
-	// The port is then chosen at connect, where it need only be free towards this destination.
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
-		return fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: sourceAddr(i)}); err != nil {
-		return fmt.Errorf("binding to %v: %w", sourceAddr(i), err)
-	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
-		return fmt.Errorf("connecting: %w", err)
+		return err
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return fmt.Errorf("making it non-blocking: %w", err)
@@ -176,6 +176,25 @@ func connect(epoll, port, i int) error {
 		return fmt.Errorf("adding it to epoll: %w", err)
 	}
 	return nil
+}
+
+// open opens connection number i, from its own source address.
+func open(port, i int) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("opening: %w", err)
+	}
+	// The port is then chosen at connect, where it need only be free towards this destination.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return 0, fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: sourceAddr(i)}); err != nil {
+		return 0, fmt.Errorf("binding to %v: %w", sourceAddr(i), err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
+		return 0, fmt.Errorf("connecting: %w", err)
+	}
+	return fd, nil
 }
 
 // sourceAddr returns the loopback address that connection i leaves from: 127.1.0.1 and up, 250
@@ -198,6 +217,12 @@ func frameOf(size int) []byte {
 		frame = binary.BigEndian.AppendUint64(append(frame, 127), uint64(size))
 	}
 	return append(frame, make([]byte, size)...)
+}
+
+// onThread runs f on a thread of its own and says how it failed.
+func onThread(failed chan<- error, f func() error) {
+	runtime.LockOSThread()
+	failed <- f()
 }
 
 func ready() {

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestRunDeliversEveryRound(t *testing.T) {
-	l := load{conns: 601, size: 200, rounds: 3, pairs: 2}
+	l := load{conns: 601, size: 200, rounds: 3, pairs: 2, churn: 500}
 	if err := l.check(0); err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +31,9 @@ func TestRunDeliversEveryRound(t *testing.T) {
 	}
 	if got.Conns != 601 || got.Processes != 4 || got.Rounds != 3 || len(got.RoundsMS) != 3 {
 		t.Errorf("report = %+v, want 601 connections, 4 processes, 3 rounds", got)
+	}
+	if got.Churned == 0 {
+		t.Error("no connection came and went")
 	}
 	if got.WritersCPUS <= 0 || got.WritersCPUS >= got.CPUS {
 		t.Errorf("writers used %v s of %v s, want some of it", got.WritersCPUS, got.CPUS)
@@ -42,7 +45,7 @@ func TestRunDeliversEveryRound(t *testing.T) {
 
 // A child must not outlive its parent, of which the end of its standard input is the only sign.
 func TestChildEndsWithItsInput(t *testing.T) {
-	for _, role := range []string{"writer", "reader"} {
+	for _, role := range []string{"writer", "reader", "churner"} {
 		t.Run(role, func(t *testing.T) {
 			w, err := startChild("writer", 1, 1)
 			if err != nil {
@@ -54,8 +57,8 @@ func TestChildEndsWithItsInput(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if role == "reader" {
-				if c, err = startChild("reader", 1, 1, int(port), 0); err != nil {
+			if args := map[string][]int{"reader": {1, 1, int(port), 0}, "churner": {1000, 0}}[role]; args != nil {
+				if c, err = startChild(role, args...); err != nil {
 					t.Fatal(err)
 				}
 				defer c.stop()
@@ -96,6 +99,7 @@ func TestCheck(t *testing.T) {
 		{"more than the told pairs hold", load{conns: perProcess + 1, rounds: 1, pairs: 1}, 0, 0},
 		{"no connection", load{rounds: 1}, 0, 0},
 		{"no round", load{conns: 1}, 0, 0},
+		{"less than no churn", load{conns: 1, rounds: 1, churn: -1}, 0, 0},
 		{"arguments", load{conns: 1, rounds: 1}, 1, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -39,6 +39,7 @@ type report struct {
 	ConnectPerS   float64   `json:"connect_per_s"`
 	CPUS          float64   `json:"cpu_s"`         // all processes, in the rounds only
 	WritersCPUS   float64   `json:"writers_cpu_s"` // of CPUS
+	Churned       int64     `json:"churned"`       // further connections that came and went meanwhile
 }
 
 type summary struct {
@@ -62,6 +63,7 @@ func main() {
 	flag.IntVar(&load.size, "size", 128, "payload `bytes` of a message")
 	flag.IntVar(&load.rounds, "rounds", 20, "messages to every connection, one after the other")
 	flag.IntVar(&load.pairs, "pairs", 0, "writer and reader processes, of each this many (0: as many as the descriptor limit demands)")
+	flag.IntVar(&load.churn, "churn", 0, "further connections that are opened and closed meanwhile, `a second`; they get no message")
 	flag.Parse()
 	if err := load.check(flag.NArg()); err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)
@@ -83,7 +85,7 @@ func main() {
 
 // load is what to measure.
 type load struct {
-	conns, size, rounds, pairs int
+	conns, size, rounds, pairs, churn int
 }
 
 // check reports what is wrong with the load, and fills in the number of pairs if it is open.
@@ -91,8 +93,8 @@ func (l *load) check(extraArgs int) error {
 	if extraArgs > 0 {
 		return errors.New("takes flags only; see -help")
 	}
-	if l.conns < 1 || l.size < 0 || l.rounds < 1 || l.pairs < 0 {
-		return errors.New("-conns and -rounds must be 1 or more, -size and -pairs 0 or more")
+	if l.conns < 1 || l.size < 0 || l.rounds < 1 || l.pairs < 0 || l.churn < 0 {
+		return errors.New("-conns and -rounds must be 1 or more, -size, -pairs and -churn 0 or more")
 	}
 	limit, err := descriptorLimit()
 	if err != nil {

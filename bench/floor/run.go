@@ -14,9 +14,9 @@ import (
 
 // run starts the pairs, has them play the rounds and gathers what they saw.
 func run(l load) (*report, error) {
-	var writers, readers []*child
+	var writers, readers, churners []*child
 	defer func() {
-		for _, c := range slices.Concat(readers, writers) {
+		for _, c := range slices.Concat(readers, writers, churners) {
 			c.stop()
 		}
 	}()
@@ -50,6 +50,16 @@ func run(l load) (*report, error) {
 		return nil, err
 	}
 	connected := time.Since(start)
+	if l.churn > 0 {
+		c, err := startChild("churner", l.churn, l.conns)
+		if err != nil {
+			return nil, err
+		}
+		churners = append(churners, c)
+		if _, err := c.read("ready"); err != nil {
+			return nil, err
+		}
+	}
 
 	result := &report{
 		Conns:       l.conns,
@@ -80,6 +90,17 @@ func run(l load) (*report, error) {
 			result.WritersCPUS += float64(cpu) / 1e9
 		}
 	}
+	for _, c := range churners {
+		c.stdin.Close()
+		if _, err := c.read("cpu"); err != nil {
+			return nil, err
+		}
+		n, err := c.read("churned")
+		if err != nil {
+			return nil, err
+		}
+		result.Churned += n
+	}
 	return result, nil
 }
 
@@ -102,7 +123,7 @@ func round(writers, readers []*child) (int64, error) {
 	return slices.Max(ended) - slices.Min(began), nil
 }
 
-// child is a writer or a reader process. It ends when its standard input does, so it can't outlive
+// child is a writer, reader or churner process. It ends when its standard input does, so it can't outlive
 // this process, whatever ends that.
 type child struct {
 	role  string

@@ -28,7 +28,8 @@ type Observer interface {
 
 // Config sets up a Hub.
 type Config struct {
-	Workers  int      // goroutines that write; at least 1
+	Workers  int      // goroutines that write, beside one for small topics; at least 1
+	Threads  bool     // each of them keeps a thread to itself and never yields: Go has a processor for all
 	Segment  int      // subscribers to a segment; 0 means DefaultSegment
 	Observer Observer // may be nil
 	Encoder  Encoder  // for Sinks that ask for a Batch in another encoding
@@ -105,27 +106,47 @@ func New(c Config) *Hub {
 	}
 	h.runq.init()
 	for range max(1, c.Workers) {
-		h.wg.Go(h.work)
+		h.wg.Go(func() { h.work(c.Threads) })
 	}
+	h.wg.Go(func() { h.express(c.Threads) })
 	return h
 }
 
-func (h *Hub) work() {
-	w := &worker{hub: h, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
+// work serves both lanes.
+func (h *Hub) work(thread bool) {
+	w := newWorker(h, thread)
 	served := 0
 	for {
 		s, express := h.runq.pop(served)
 		if s == nil {
 			return
 		}
-		again := w.serve(s)
+		h.serve(w, s)
 		served = 0
 		if express {
 			served = max(1, w.served)
 		}
-		if again {
-			h.runq.push(s.topic.small(), s)
+	}
+}
+
+// express serves the express lane while all workers are busy. Beside a giant topic they
+// use up the time that the kernel gives their threads, and are made to wait for more,
+// in the middle of a segment too; a thread that has slept gets it soon.
+func (h *Hub) express(thread bool) {
+	w := newWorker(h, thread)
+	for {
+		s := h.runq.popExpress()
+		if s == nil {
+			return
 		}
+		h.serve(w, s)
+	}
+}
+
+// serve has w deliver one batch of what s has, and puts s back if there is more.
+func (h *Hub) serve(w *worker, s *segment) {
+	if w.serve(s) {
+		h.runq.push(s.topic.small(), s)
 	}
 }
 

@@ -240,19 +240,52 @@ func (g *gate) Deliver(b *Batch, _ *Subscription) int {
 	return len(b.Bytes())
 }
 
-// While a worker is busy, what is published waits and goes out as one batch.
+// holdAll keeps a Hub's only worker and its express worker busy until the channel is closed.
+func (h *Hub) holdAll() chan struct{} {
+	open := make(chan struct{})
+	for _, topic := range []string{"one", "other"} {
+		g := &gate{make(chan struct{}, 1), open}
+		h.Subscribe(topic, new(Subscription), g)
+		h.send(topic, "x")
+		<-g.entered
+	}
+	return open
+}
+
+// While all workers are in the middle of a big topic's segments, a small topic is served.
+func TestSmallTopicPassesBusyWorkers(t *testing.T) {
+	for _, threads := range []bool{false, true} {
+		h := New(Config{Workers: 1, Segment: 1, Threads: threads})
+		hold := newGate()
+		for range 2 {
+			h.Subscribe("big", new(Subscription), hold)
+		}
+		small := newGate()
+		close(small.open)
+		h.Subscribe("small", new(Subscription), small)
+		h.send("big", "x")
+		<-hold.entered
+		h.send("small", "x")
+		select {
+		case <-small.entered:
+		case <-time.After(30 * time.Second):
+			t.Errorf("threads %v: the small topic waits for the big one's segment", threads)
+		}
+		close(hold.open)
+		h.Close()
+	}
+}
+
+// While workers are busy, what is published waits and goes out as one batch.
 func TestWaitingMessagesMerge(t *testing.T) {
 	h := New(Config{Workers: 1})
-	hold := newGate()
-	h.Subscribe("busy", new(Subscription), hold)
-	h.send("busy", "x")
-	<-hold.entered
+	hold := h.holdAll()
 	counter := &batches{}
 	h.Subscribe("t", new(Subscription), counter)
 	for range 10 {
 		h.send("t", "m")
 	}
-	close(hold.open)
+	close(hold)
 	h.Close()
 	if !slices.Equal(counter.sizes, []int{10}) {
 		t.Errorf("ten waiting messages came in batches of %v, want one of 10", counter.sizes)

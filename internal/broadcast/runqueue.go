@@ -36,15 +36,16 @@ func (l *lane) pop() *segment {
 // the other lane gets its turn, so that it moves on under any load.
 type runQueue struct {
 	mu      sync.Mutex
-	ready   sync.Cond
+	ready   sync.Cond // a worker is wanted
+	urgent  sync.Cond // all of them are busy, and the express worker is wanted
 	express lane
 	bulk    lane
 	passed  int // members that were served on the express lane since bulk had its turn
-	idle    int
+	idle    int // workers that wait
 	closed  bool
 }
 
-func (r *runQueue) init() { r.ready.L = &r.mu }
+func (r *runQueue) init() { r.ready.L, r.urgent.L = &r.mu, &r.mu }
 
 func (r *runQueue) push(express bool, segs ...*segment) {
 	r.mu.Lock()
@@ -56,10 +57,27 @@ func (r *runQueue) push(express bool, segs ...*segment) {
 		l.push(s)
 	}
 	wake := min(len(segs), r.idle)
+	if express && wake == 0 {
+		r.urgent.Signal()
+	}
 	r.mu.Unlock()
 	for range wake {
 		r.ready.Signal()
 	}
+}
+
+// popExpress waits for a segment of the express lane. It returns nil when the queue is
+// closed and the lane empty.
+func (r *runQueue) popExpress() *segment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.express.empty() {
+		if r.closed {
+			return nil
+		}
+		r.urgent.Wait()
+	}
+	return r.express.pop()
 }
 
 // pop waits for a segment, and tells which lane it comes from. served is the number
@@ -89,4 +107,5 @@ func (r *runQueue) close() {
 	r.closed = true
 	r.mu.Unlock()
 	r.ready.Broadcast()
+	r.urgent.Broadcast()
 }

@@ -82,9 +82,9 @@ func (s *segment) post(e entry) (enqueue bool) {
 	return true
 }
 
-// yieldEvery is the number of writes after which a worker lets others run: the
-// system calls hold the processor, and an event loop that has become runnable
-// may wait for it.
+// yieldEvery is the number of writes after which a worker without a thread of its own
+// lets others run: the system calls hold the processor, and an event loop that has
+// become runnable may wait for it.
 const yieldEvery = 64
 
 // fullBox is the number of joins and leaves that a worker is woken for.
@@ -96,10 +96,21 @@ const idleBox = 8
 // worker serves segments. It owns the batch it is building.
 type worker struct {
 	hub     *Hub
+	thread  bool // it has one of its own
 	batch   Batch
 	tail    Batch // the part of batch for a member that joined in its middle
 	entries []entry
 	served  int // members that the last serve has delivered to
+}
+
+// newWorker makes the calling goroutine a worker's. A thread that it has to itself lets
+// the kernel tell workers, which use up all the time they get, from loops, which have
+// slept: those run at once.
+func newWorker(h *Hub, thread bool) *worker {
+	if thread {
+		runtime.LockOSThread()
+	}
+	return &worker{hub: h, thread: thread, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
 }
 
 // serve delivers one batch of what is in s's mailbox, and reports whether there
@@ -160,7 +171,7 @@ func (w *worker) flush(s *segment) {
 	for i, m := range s.members {
 		written += w.deliver(m)
 		m.skip = 0
-		if i%yieldEvery == yieldEvery-1 {
+		if !w.thread && i%yieldEvery == yieldEvery-1 {
 			runtime.Gosched()
 		}
 	}
