@@ -180,6 +180,11 @@ type Endpoint struct {
 	// quarter. 0, the default, turns it off; at least a second otherwise.
 	Keepalive time.Duration
 
+	// Ping, if there is one, is called instead of sending a ping frame, for
+	// protocols that have a message for that: every Keepalive, whether the peer
+	// was silent or not. Whatever the peer sends is an answer.
+	Ping func(c *Conn)
+
 	// SlowPolicy says what happens to readers that don't keep up. Default:
 	// Disconnect.
 	SlowPolicy SlowPolicy
@@ -200,6 +205,8 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("hubbub: endpoint %q: a path starts with /", path)
 		case ep.Keepalive != 0 && ep.Keepalive < minKeepalive:
 			return c, fmt.Errorf("hubbub: endpoint %s: Keepalive is %v; it is 0 for none, or at least %v", path, ep.Keepalive, minKeepalive)
+		case ep.Ping != nil && ep.Keepalive == 0:
+			return c, fmt.Errorf("hubbub: endpoint %s: Ping needs a Keepalive", path)
 		case ep.SlowPolicy > DropNewest:
 			return c, fmt.Errorf("hubbub: endpoint %s: unknown SlowPolicy %d", path, ep.SlowPolicy)
 		}

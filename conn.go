@@ -48,7 +48,7 @@ type Conn struct {
 
 	// Owned by the loop.
 	slot    int32  // where it is in its list of the shard
-	seen    uint32 // when the peer was last heard or, if pinged, was pinged; on the shard's clock
+	seen    uint32 // when the peer was last heard or, if pinged (or bitSteady), was pinged; on the shard's clock
 	state   atomic.Uint32
 	session any
 	in      *wire.Decoder
@@ -119,6 +119,7 @@ type quietBits uint8
 const (
 	bitPinged quietBits = 1 << iota // a ping is out, unanswered
 	bitPaused                       // not watched for Readable
+	bitSteady                       // pinged at fixed intervals, by Endpoint.Ping
 )
 
 // endpoint returns what is served at the connection's path.
@@ -179,6 +180,22 @@ func (c *Conn) Publish(topic string, t MessageType, payload []byte) {
 func (c *Conn) Subscribe(topic string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.subscribeLocked(topic)
+}
+
+// SubscribeWith is Subscribe, and sends a message before anything of the topic: who has
+// received that misses nothing that is published from then on.
+func (c *Conn) SubscribeWith(topic string, t MessageType, payload []byte) {
+	f := newFrame(t, payload)
+	form := f.In(c.encoding(), c.shard.server.encode)
+	c.mu.Lock()
+	c.subscribeLocked(topic)
+	c.sendLocked(form)
+	c.mu.Unlock()
+	f.Release()
+}
+
+func (c *Conn) subscribeLocked(topic string) {
 	if c.state.Load() >= stateClosing || c.subscriptionLocked(topic) != nil {
 		return
 	}

@@ -69,3 +69,35 @@ func TestSweepSpreadsItsWork(t *testing.T) {
 		}
 	})
 }
+
+// An endpoint that pings in its own way does so at intervals, however much the peer says, and any message
+// is an answer.
+func TestPingsOfAnEndpoint(t *testing.T) {
+	dead := make(chan uint64, 10)
+	_, addr := start(t, Config{Loops: 1, Endpoints: map[string]Endpoint{"/": {
+		Keepalive: minKeepalive,
+		OnOpen:    func(c *Conn, r *Request) error { c.Send(Binary, []byte{byte(c.ID())}); return nil },
+		OnText:    func(c *Conn, text []byte) { c.Send(Text, text) },
+		OnDead:    func(c *Conn) { dead <- c.ID() },
+		Ping:      func(c *Conn) { c.Send(Text, []byte("are you there?")) },
+	}}})
+	silent, alive := dial(t, addr, "/"), dial(t, addr, "/")
+	_, silentID := silent.read()
+	alive.read()
+	alive.send(ws.OpText, "hello")
+	for pings := 0; pings < 3; {
+		f, err := ws.ReadFrame(alive.rw)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case f.Header.OpCode != ws.OpText:
+			t.Fatalf("received %v", f.Header)
+		case string(f.Payload) == "are you there?":
+			pings++
+		}
+		alive.send(ws.OpText, "hello") // and hears it, and says it again
+	}
+	if got := <-dead; byte(got) != silentID[0] {
+		t.Errorf("connection %d was found dead, want %d", byte(got), silentID[0])
+	}
+}

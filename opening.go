@@ -243,6 +243,9 @@ func (sh *shard) onUpgrade(agreed wire.Agreement) error {
 	c.state.Store(stateOpening)
 	c.mu.Unlock()
 	ep := c.endpoint()
+	if ep.Ping != nil {
+		c.quiet |= bitSteady
+	}
 	if ep.OnOpen == nil {
 		return nil
 	}

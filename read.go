@@ -85,7 +85,9 @@ func (c *Conn) read() {
 			return
 		}
 		sh.stats.bytesIn.Add(uint64(n))
-		c.seen = sh.clock
+		if c.quiet&bitSteady == 0 {
+			c.seen = sh.clock
+		}
 		c.quiet &^= bitPinged
 		c.feed(p[:n])
 		if !c.listening() {

@@ -329,6 +329,10 @@ func (s *Server) Publish(topic string, t MessageType, payload []byte) {
 	}
 }
 
+// Node returns the server without its bus: for those who join servers themselves. Its Deliver reaches
+// this server's own subscribers, and must not be called on a loop.
+func (s *Server) Node() Node { return node{hub: s.hub, relief: &s.relief} }
+
 // Subscribers returns the number of subscribers of a topic, on all servers of
 // the bus; an error if they can't all be asked.
 func (s *Server) Subscribers(ctx context.Context, topic string) (int, error) {

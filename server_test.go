@@ -306,6 +306,7 @@ func TestConfigErrors(t *testing.T) {
 		{Config{Endpoints: map[string]Endpoint{"ws": {}}}, `endpoint "ws"`},
 		{Config{Endpoints: map[string]Endpoint{"/": {Keepalive: time.Millisecond}}}, "Keepalive"},
 		{Config{Endpoints: map[string]Endpoint{"/": {SlowPolicy: 7}}}, "SlowPolicy"},
+		{Config{Endpoints: map[string]Endpoint{"/": {Ping: func(*Conn) {}}}}, "Ping needs a Keepalive"},
 		{Config{Origins: []string{"example.com"}}, `"example.com" is no origin`},
 		{Config{MaxMessage: -1}, "MaxMessage is -1"},
 		{Config{Loops: -1}, "Loops is -1"},

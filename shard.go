@@ -30,7 +30,8 @@ type shard struct {
 	lists  [][]*Conn // those of each endpoint
 	sweeps []sweep
 
-	clock    uint32 // in ticks; runs only where an endpoint has keepalive
+	clock    uint32 // in ticks; runs while an endpoint with keepalive has connections
+	ticking  bool
 	clocking poller.Timer
 
 	pings    int    // in what is being read
@@ -66,12 +67,6 @@ func newShard(s *Server) (*shard, error) {
 		clean:    new(wire.Decoder),
 	}
 	sh.decide = sh.onUpgrade
-	for i := range s.endpoints {
-		if s.endpoints[i].Keepalive > 0 {
-			loop.Post(poller.Func(sh.startClock))
-			break
-		}
-	}
 	return sh, nil
 }
 
@@ -85,6 +80,9 @@ func (sh *shard) add(c *Conn) {
 	c.slot = int32(len(*l))
 	*l = append(*l, c)
 	sh.open[c.ep-1].Add(1)
+	if c.endpoint().Keepalive > 0 && !sh.ticking {
+		sh.startClock()
+	}
 }
 
 // remove takes c out of its list, where the last one takes its place.
@@ -201,13 +199,30 @@ type sweep struct {
 const visits = 4
 
 func (sh *shard) startClock() {
+	sh.ticking = true
 	sh.loop.SetTimer(&sh.clocking, poller.Tick, func() {
 		sh.clock++
+		sh.ticking = false
 		for i := range sh.sweeps {
 			sh.sweep(i)
+			if len(sh.lists[i]) > 0 && sh.server.endpoints[i].Keepalive > 0 {
+				sh.ticking = true
+			}
 		}
-		sh.startClock()
+		if sh.ticking {
+			sh.startClock()
+		}
 	})
+}
+
+// ping asks the peer for a sign of life.
+func (c *Conn) ping() {
+	if c.quiet&bitSteady == 0 {
+		c.control(wire.OpPing, nil)
+		return
+	}
+	defer c.recovered()
+	c.endpoint().Ping(c)
 }
 
 func (sh *shard) sweep(endpoint int) {
@@ -241,7 +256,7 @@ func (sh *shard) sweep(endpoint int) {
 		}
 		c.quiet |= bitPinged
 		c.seen = sh.clock
-		c.control(wire.OpPing, nil)
+		c.ping()
 	}
 }
 

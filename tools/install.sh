@@ -115,7 +115,7 @@ if [ "$1" = test ]; then
 	lock=interop/package-lock.json
 	installed=interop/node_modules/.package-lock.json # npm's own record of what it has put there
 	if ! [ -e "$installed" ] || [ -n "$(find "$lock" -newer "$installed")" ]; then
-		say "the npm package ws into interop/node_modules: the JavaScript client that the server is tested with"
+		say "the npm packages ws and centrifuge into interop/node_modules: JavaScript clients that the server is tested with"
 		(cd interop && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) ||
 			fail "npm could not fetch what $lock names"
 	fi

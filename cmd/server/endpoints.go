@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"unique"
 
 	"hubbub"
+	"hubbub/internal/rooms"
 	"hubbub/web"
 )
 
@@ -64,8 +66,14 @@ func echo(o *options) hubbub.Endpoint {
 	return hubbub.Endpoint{OnText: send(hubbub.Text), OnBinary: send(hubbub.Binary), Keepalive: o.keepalive}
 }
 
-// newServer makes the server of one process; bus may be nil.
-func newServer(o *options, maxConns, maxHandshakes int, bus hubbub.Bus, log *slog.Logger) (*hubbub.Server, error) {
+// joint joins processes: their topics and their channels.
+type joint interface {
+	hubbub.Bus
+	rooms.Peers
+}
+
+// newServer makes the server of one process; joined may be nil.
+func newServer(o *options, maxConns, maxHandshakes int, joined joint, log *slog.Logger) (*hubbub.Server, error) {
 	proxies, err := o.proxies()
 	if err != nil {
 		return nil, err
@@ -77,8 +85,11 @@ func newServer(o *options, maxConns, maxHandshakes int, bus hubbub.Bus, log *slo
 	mux.HandleFunc("GET /subscribers", func(w http.ResponseWriter, r *http.Request) {
 		countSubscribers(srv, w, r)
 	})
+	channels := rooms.New(rooms.Config{
+		Rules: o.namespaces.Rules, Anonymous: o.anonymous, Version: version, Peers: joined, Logger: log,
+	})
 	srv, err = hubbub.New(hubbub.Config{
-		Endpoints:        map[string]hubbub.Endpoint{"/ws": relay(o), "/echo": echo(o)},
+		Endpoints:        map[string]hubbub.Endpoint{"/ws": relay(o), "/echo": echo(o), "/connection/websocket": channels.Endpoint()},
 		HTTP:             mux,
 		TrustedProxies:   proxies,
 		ProxyProtocol:    o.proxyProtocol,
@@ -96,10 +107,16 @@ func newServer(o *options, maxConns, maxHandshakes int, bus hubbub.Bus, log *slo
 		HandshakeTimeout: o.handshake,
 		Loops:            o.loops,
 		Workers:          o.broadcastWorkers,
-		Bus:              bus,
+		Bus:              joined,
 		Logger:           log,
 	})
-	return srv, err
+	if err != nil {
+		return nil, err
+	}
+	if err := channels.Attach(srv); err != nil {
+		return nil, errors.Join(err, srv.Shutdown(context.Background()))
+	}
+	return srv, nil
 }
 
 // countTimeout is how long the workers have to say how many subscribers they

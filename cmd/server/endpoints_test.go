@@ -18,7 +18,7 @@ import (
 )
 
 // serveHere serves in this process, with the options that args set.
-func serveHere(t *testing.T, bus hubbub.Bus, args ...string) (addr string) {
+func serveHere(t *testing.T, bus joint, args ...string) (addr string) {
 	t.Helper()
 	srv, err := newServer(mustParse(t, args...), 100, 100, bus, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -161,6 +161,10 @@ func (busOf) Publish(string, hubbub.MessageType, []byte) error { return nil }
 func (b busOf) Subscribers(_ context.Context, topic string) (int, error) {
 	return len(topic), b.err
 }
+func (busOf) Listen(string, func([]byte)) error                     { return nil }
+func (busOf) Send(string, []byte) error                             { return nil }
+func (busOf) Answer(string, func([]byte) []byte) error              { return nil }
+func (busOf) Ask(context.Context, string, []byte) ([][]byte, error) { return nil, nil }
 
 func TestSubscribersPage(t *testing.T) {
 	addr := serveHere(t, busOf{})

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/peterbourgon/ff/v3"
-	"github.com/peterbourgon/ff/v3/ffyaml"
 
 	"hubbub"
+	"hubbub/internal/rooms"
 )
 
 const envPrefix = "HUBBUB"
@@ -47,6 +47,8 @@ type options struct {
 	keepalive        time.Duration
 	handshake        time.Duration
 	drain            time.Duration
+	namespaces       rulesFlag
+	anonymous        bool
 	nats             string
 	natsPrefix       string
 	logFormat        string
@@ -95,6 +97,9 @@ func flags(o *options) *flag.FlagSet {
 	fs.DurationVar(&o.keepalive, "keepalive", 0, "`time` of silence after which a peer is pinged, and dropped after as long again; 0 for never")
 	fs.DurationVar(&o.handshake, "handshake-timeout", 10*time.Second, "`time` a peer has for its handshake")
 	fs.DurationVar(&o.drain, "drain", 10*time.Second, "`time` the connections have to end after SIGTERM or Ctrl-C")
+	o.namespaces = rulesFlag{rooms.DefaultRules}
+	fs.Var(&o.namespaces, namespacesFlag, "`rules` of the channels of /connection/websocket, in JSON: who may subscribe, publish and see who is there, by the part of their names before the colon; a map in the config file")
+	fs.BoolVar(&o.anonymous, "anonymous", true, "clients of /connection/websocket may connect without saying who they are")
 	fs.StringVar(&o.nats, "nats", "", "`URL` of a NATS server or cluster that joins several hubbub servers; without it, workers are joined by an embedded one")
 	fs.StringVar(&o.natsPrefix, "nats-prefix", "hubbub", "`prefix` of the subjects on -nats; servers that share it are one")
 	fs.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
@@ -114,7 +119,7 @@ func parseOptions(args []string, help io.Writer) (*options, error) {
 	err := ff.Parse(fs, args,
 		ff.WithEnvVarPrefix(envPrefix),
 		ff.WithConfigFileFlag("config"),
-		ff.WithConfigFileParser(ffyaml.Parser),
+		ff.WithConfigFileParser(parseConfig),
 	)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(fs, help)
@@ -163,6 +168,7 @@ func usage(fs *flag.FlagSet, w io.Writer) {
 
   /ws?topic=NAME   everything sent is relayed to everyone on the topic (default lobby)
   /echo            everything sent comes back
+  /connection/websocket   channels, for clients of the Centrifuge protocol
   /                a chat page
 
 Usage: server [flags]

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hubbub/internal/rooms"
 )
 
 // mustParse returns what args, and the environment, set.
@@ -53,6 +56,7 @@ func TestDefaults(t *testing.T) {
 		maxHandshakes: 8192, rateBurst: 5 * time.Second, compressMin: 256,
 		maxMessage: 64 << 10, maxBacklog: 1 << 20, slow: "disconnect",
 		handshake: 10 * time.Second, drain: 10 * time.Second,
+		namespaces: rulesFlag{rooms.DefaultRules}, anonymous: true,
 		natsPrefix: "hubbub", logFormat: "text", logLevel: "info",
 	}
 	if got := mustParse(t); !reflect.DeepEqual(got, want) {
@@ -87,6 +91,8 @@ var otherThanDefault = map[string]string{
 	"keepalive":         "1m30s",
 	"handshake-timeout": "3s",
 	"drain":             "3s",
+	"namespaces":        `{"news": {"subscribe": "users"}}`,
+	"anonymous":         "false",
 	"nats":              "nats://a.example:4222,nats://b.example:4222",
 	"nats-prefix":       "a.b",
 	"log-format":        "json",
@@ -160,6 +166,19 @@ func TestEveryFlag(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Namespaces are a map in the file, for which other settings are no obstacle.
+func TestNamespaces(t *testing.T) {
+	path := configFile(t, "workers: 3\nnamespaces:\n  \"\": {subscribe: anyone}\n  chat:\n    publish: users\n    join_leave: true\n")
+	o := mustParse(t, "-config", path)
+	want := rooms.Rules{"": {Subscribe: rooms.Anyone}, "chat": {Publish: rooms.Users, JoinLeave: true}}
+	if !maps.Equal(o.namespaces.Rules, want) || o.workers != 3 {
+		t.Errorf("-namespaces %s -workers %d, want %s and 3", &o.namespaces, o.workers, want)
+	}
+	if o = mustParse(t, "-config", path, "-namespaces", "{}"); len(o.namespaces.Rules) != 0 {
+		t.Errorf("the flag doesn't win over the file: %s", &o.namespaces)
+	}
 }
 
 func TestPrecedence(t *testing.T) {
@@ -264,6 +283,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"a redirect to nowhere", []string{"-http-redirect", ":80"}, []string{"-http-redirect", "-tls-cert"}},
 		{"the header of any proxy", []string{"-proxy-protocol"}, []string{"-proxy-protocol", "-trusted-proxies"}},
 		{"no network", []string{"-trusted-proxies", "10.0.0.0/8,proxy.example"}, []string{"-trusted-proxies", `"proxy.example"`}},
+		{"no such rule", []string{"-config", configFile(t, "namespaces:\n  chat: {subscribe: all}\n")}, []string{"namespaces", `subscribe of the namespace "chat" is "all"`, "anyone"}},
+		{"namespaces that are none", []string{"-config", configFile(t, "namespaces: chat\n")}, []string{"namespaces"}},
+		{"rules that aren't JSON", []string{"-namespaces", "chat"}, []string{"-namespaces"}},
 		{"value out of range in the file", []string{"-config", configFile(t, "workers: -1\n")}, []string{"-workers is -1", "from 0 to 10000"}},
 	} {
 		got := mistake(t, tt.args...)

@@ -50,7 +50,7 @@ func runSingle(o *options, log *slog.Logger) error {
 		return err
 	}
 	defer ls.close()
-	var joined hubbub.Bus
+	var joined joint
 	var more []prometheus.Collector
 	check := func() error { return nil }
 	if o.nats != "" {

@@ -130,6 +130,12 @@ func TestAttachErrors(t *testing.T) {
 	if err := b.Attach(newMember(t, b)); !errors.Is(err, nats.ErrBadSubject) {
 		t.Errorf("Attach below a prefix with a space: %v", err)
 	}
+	if err := b.Listen("news", nil); !errors.Is(err, nats.ErrBadSubject) {
+		t.Errorf("Listen below a prefix with a space: %v", err)
+	}
+	if err := b.Answer("who", nil); !errors.Is(err, nats.ErrBadSubject) {
+		t.Errorf("Answer below a prefix with a space: %v", err)
+	}
 }
 
 func TestPublishErrors(t *testing.T) {
@@ -195,7 +201,7 @@ func TestForeignMessages(t *testing.T) {
 	b := dial(t, NATSConfig{URL: e.URL(), Prefix: "test", Nodes: 1, OnError: said.add})
 	m := newMember(t, b)
 	m.attach()
-	if err := b.nc.Publish("test"+subjectMessages, []byte("{}")); err != nil {
+	if err := b.nc.Publish("test."+nameMessages, []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	m.publish(text(0, 0))
@@ -214,7 +220,7 @@ func TestLostMessagesAreCounted(t *testing.T) {
 	m.attach()
 	// As little as one message may wait: the node holds one, one waits, and the
 	// rest is lost.
-	if err := b.messages.SetPendingLimits(1, -1); err != nil {
+	if err := b.listening[0].SetPendingLimits(1, -1); err != nil {
 		t.Fatal(err)
 	}
 	const n = 100
@@ -236,7 +242,7 @@ func TestLostMessagesAreCounted(t *testing.T) {
 // TestForeignAnswers: a number of subscribers isn't made up.
 func TestForeignAnswers(t *testing.T) {
 	b := dial(t, NATSConfig{URL: embedded(t).URL(), Prefix: "test", Nodes: 1})
-	_, err := b.nc.Subscribe("test"+subjectCount, func(m *nats.Msg) { m.Respond([]byte("many")) })
+	_, err := b.nc.Subscribe("test."+nameCount, func(m *nats.Msg) { m.Respond([]byte("many")) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -240,3 +240,63 @@ func TestOrderSurvivesManyTopics(t *testing.T) {
 		}
 	})
 }
+
+// What is sent by a name reaches all who listen to that, in order; not those who listen to another.
+func TestSentReachesAllListeners(t *testing.T) {
+	inEveryMode(t, 3, func(t *testing.T, _ mode, members []*member) {
+		const n = 100
+		heard := make([]chan string, len(members))
+		for i, m := range members {
+			heard[i] = make(chan string, n)
+			b := m.bus.(*NATS)
+			if err := b.Listen("news", func(data []byte) { heard[i] <- string(data) }); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Listen("other", func(data []byte) { t.Errorf("%q came to another name", data) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range n {
+			if err := members[1].bus.(*NATS).Send("news", fmt.Append(nil, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, c := range heard {
+			for want := range n {
+				select {
+				case got := <-c:
+					if got != fmt.Sprint(want) {
+						t.Fatalf("node %d heard %s, want %d", i, got, want)
+					}
+				case <-time.After(patience):
+					t.Fatalf("node %d heard %d of %d", i, want, n)
+				}
+			}
+		}
+	})
+}
+
+func TestAsk(t *testing.T) {
+	inEveryMode(t, 3, func(t *testing.T, _ mode, members []*member) {
+		for i, m := range members {
+			if err := m.bus.(*NATS).Answer("who", func(question []byte) []byte { return fmt.Appendf(nil, "%s %d", question, i) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		answers, err := members[2].bus.(*NATS).Ask(ctx, "who", []byte("node"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprintf("%s", answers)
+		for i := range members {
+			if !strings.Contains(got, fmt.Sprintf("node %d", i)) {
+				t.Errorf("answers %s, want one of node %d among them", got, i)
+			}
+		}
+		if len(answers) != len(members) {
+			t.Errorf("%d answers of %d nodes", len(answers), len(members))
+		}
+	})
+}

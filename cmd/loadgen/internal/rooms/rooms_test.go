@@ -53,6 +53,8 @@ func TestScanReads(t *testing.T) {
 		for _, line := range []string{
 			fmt.Sprintf(`{"push":{"channel":"chat:loadgen-0123456789abcdef-t0","pub":{"data":%s}}}`, data),
 			fmt.Sprintf(`{"push":{"channel":"c","pub":{"data":%s,"offset":%d}}}`, data, n),
+			fmt.Sprintf(`{"push":{"channel":"c","pub":{"data":%s,"info":{"user":"","client":"0-1"}}}}`, data),
+			fmt.Sprintf(`{"push":{"channel":"c","pub":{"data":%s,"info":{"user":"u","client":"0-1"},"offset":%d}}}`, data, n),
 		} {
 			for _, behind := range []string{"", "\n"} {
 				if m, length := scan([]byte(line + behind)); length != len(line) || string(m.Data) != data {
@@ -138,6 +140,7 @@ func FuzzScan(f *testing.F) {
 		`{"push":{"channel":"ch\u0061t:1","pub":{"data":"abcdefgh"}}}`,
 		`{"id":1,"publish":{}}`,
 		`{"id":01,"publish":{}}` + "\n",
+		`{"push":{"channel":"c","pub":{"data":"abcdefgh","info":{"user":"","client":"x"},"offset":17}}}`,
 	} {
 		f.Add([]byte(line))
 	}

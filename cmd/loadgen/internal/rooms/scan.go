@@ -9,7 +9,7 @@ import (
 // order of the protocol's schema, without spaces and escapes: a publication
 //
 //	{"push":{"channel":"C","pub":{"data":"D"}}}
-//	{"push":{"channel":"C","pub":{"data":"D","offset":1}}}
+//	{"push":{"channel":"C","pub":{"data":"D","info":{"user":"U","client":"C"},"offset":1}}}
 //
 // and the answer to one,
 //
@@ -26,6 +26,12 @@ func scan(p []byte) (m Message, n int) {
 		s.require(`"`)
 		length := len(s.letters()) + 2
 		s.require(`"`)
+		if s.skip(`,"info":{"user":"`) {
+			s.letters()
+			s.require(`","client":"`)
+			s.letters()
+			s.require(`"}`)
+		}
 		if s.skip(`,"offset":`) {
 			s.number()
 		}

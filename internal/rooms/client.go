@@ -1,0 +1,163 @@
+package rooms
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/centrifugal/protocol"
+
+	"hubbub"
+)
+
+// client is a connection's session. Its fields belong to the connection's loop, but for what says
+// otherwise.
+type client struct {
+	rooms *Rooms
+	conn  *hubbub.Conn
+
+	// Static once it is connected; members of a channel are read by others, with the channel's lock.
+	id        [16]byte
+	user      string // "" for anonymous ones
+	format    format
+	connected bool
+
+	subs   []*subscription
+	asking atomic.Bool // who is in a channel, of other processes
+}
+
+// subscription is a client's to a channel.
+type subscription struct {
+	client  *client
+	channel *channel
+	slot    int // among the channel's members; guarded by the channel's lock
+	joins   bool
+}
+
+// newID makes an identifier, a UUID of version 4 (RFC 9562 section 5.4).
+func newID() (id [16]byte) {
+	_, _ = rand.Read(id[:]) // never fails
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// name is the client's identifier as others see it.
+func (c *client) name() string {
+	var text [36]byte
+	hex.Encode(text[:8], c.id[:4])
+	text[8] = '-'
+	hex.Encode(text[9:13], c.id[4:6])
+	text[13] = '-'
+	hex.Encode(text[14:18], c.id[6:8])
+	text[18] = '-'
+	hex.Encode(text[19:23], c.id[8:10])
+	text[23] = '-'
+	hex.Encode(text[24:], c.id[10:])
+	return string(text[:])
+}
+
+// info is what others are told of the client.
+func (c *client) info() *protocol.ClientInfo {
+	return &protocol.ClientInfo{User: c.user, Client: c.name()}
+}
+
+// in returns the client's subscription to a channel, nil if it has none.
+func (c *client) in(channel string) *subscription {
+	for _, s := range c.subs {
+		if s.channel.name == channel {
+			return s
+		}
+	}
+	return nil
+}
+
+// turn is what answers a message of a client: replies gather in it.
+type turn struct {
+	client *client
+	out    []byte
+	ended  bool
+}
+
+// turns are spare ones, with their buffers.
+var turns = sync.Pool{New: func() any { return new(turn) }}
+
+// A turn's replies go out when they have reached flushOut bytes; keepOut is up to where its buffer is kept.
+const (
+	flushOut = 64 << 10
+	keepOut  = 16 << 10
+)
+
+// receive handles a message of the client's.
+func (c *client) receive(as hubbub.MessageType, message []byte) {
+	if as != c.format.message() {
+		c.end(disconnectBadRequest)
+		return
+	}
+	t := turns.Get().(*turn)
+	t.client, t.out, t.ended = c, t.out[:0], false
+	err := c.format.commands(message, c.rooms.cfg.MaxCommands, t.command)
+	t.flush()
+	switch {
+	case t.ended:
+	case errors.Is(err, errTooMany):
+		c.end(disconnectTooMany)
+	case err != nil:
+		c.end(disconnectBadRequest)
+	}
+	if cap(t.out) > keepOut {
+		t.out = nil
+	}
+	t.client = nil
+	turns.Put(t)
+}
+
+// flush sends what has gathered.
+func (t *turn) flush() {
+	if len(t.out) > 0 {
+		t.client.conn.Send(t.client.format.message(), t.out)
+		t.out = t.out[:0]
+	}
+}
+
+// reply adds a reply. One that can't be encoded is our mistake.
+func (t *turn) reply(r *protocol.Reply) {
+	out, err := t.client.format.append(t.out, r)
+	if err != nil {
+		t.client.rooms.complain("a reply could not be sent", err)
+		out, _ = t.client.format.append(t.out, &protocol.Reply{Id: r.Id, Error: errInternal})
+	}
+	t.out = out
+	if len(t.out) >= flushOut {
+		t.flush()
+	}
+}
+
+// end has the turn end the connection, after what was answered before.
+func (t *turn) end(d disconnect) bool {
+	t.flush()
+	t.client.end(d)
+	t.ended = true
+	return false
+}
+
+func (c *client) end(d disconnect) { c.conn.Close(d.code, d.reason) }
+
+// ping asks whether the client is there. One that hasn't said who it is by now never will.
+func (c *client) ping() {
+	if !c.connected {
+		c.end(disconnectStale)
+		return
+	}
+	c.conn.Send(c.format.message(), c.format.ping())
+}
+
+// gone ends the client's subscriptions.
+func (c *client) gone() {
+	for _, s := range c.subs {
+		c.rooms.leave(s)
+	}
+	c.subs = nil
+}
