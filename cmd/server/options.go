@@ -166,10 +166,10 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 func usage(fs *flag.FlagSet, w io.Writer) {
 	fmt.Fprintf(w, `hubbub holds very many WebSocket connections on one machine.
 
-  /ws?topic=NAME   everything sent is relayed to everyone on the topic (default lobby)
-  /echo            everything sent comes back
+  /ws?topic=NAME          everything sent is relayed to everyone on the topic (default lobby)
+  /echo                   everything sent comes back
   /connection/websocket   channels, for clients of the Centrifuge protocol
-  /                a chat page
+  /                       a chat page
 
 Usage: server [flags]
 
