@@ -85,7 +85,7 @@ bench-tail: ## latency in a topic of 10 beside one of 100,000 in permanent fan-o
 bench-churn: ## a fan-out to 50,000, calm and while 2,000 others a second come and go
 bench-storm: ## the server is killed under 100,000 connections and started again: until all are back
 bench-keepalive: ## 100,000 idle connections, pinged every 30 s: processor time
-bench-million: ## a million connections and ten messages to all of them (8 minutes, 7 GB)
+bench-million: ## a million connections and ten messages to all of them (8 minutes, 12 GB)
 
 $(FEATS): build
 	@$(GOBUILD) -o bin/ ./bench

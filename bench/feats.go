@@ -35,7 +35,7 @@ const (
 	churnFloor = floorName + ", churn" // bare connections that come and go beside bare writes
 	pingAfter  = 30 * time.Second
 	holding    = 2 * pingAfter // for everybody to be pinged twice
-	// From one fan-out of the million to the next, for each connection: twice what it takes.
+	// From one fan-out of the million to the next, for each connection: more than it takes.
 	millionPace     = 20 * time.Microsecond
 	millionMessages = 10
 	millionRounds   = 5 // of the floor

@@ -18,7 +18,7 @@ type client struct {
 	rooms *Rooms
 	conn  *hubbub.Conn
 
-	// Static once it is connected; members of a channel are read by others, with the channel's lock.
+	// Static once it is connected; members of a channel are read by others, with the shard's lock.
 	id        [16]byte
 	user      string // "" for anonymous ones
 	format    format
@@ -32,7 +32,7 @@ type client struct {
 type subscription struct {
 	client  *client
 	channel *channel
-	slot    int // among the channel's members; guarded by the channel's lock
+	slot    int // among the channel's members; guarded by the shard's lock
 	joins   bool
 }
 
@@ -122,17 +122,22 @@ func (t *turn) flush() {
 	}
 }
 
-// reply adds a reply. One that can't be encoded is our mistake.
+// reply adds a reply, and sends what has gathered if that is much.
 func (t *turn) reply(r *protocol.Reply) {
+	t.add(r)
+	if len(t.out) >= flushOut {
+		t.flush()
+	}
+}
+
+// add adds a reply. One that can't be encoded is our mistake.
+func (t *turn) add(r *protocol.Reply) {
 	out, err := t.client.format.append(t.out, r)
 	if err != nil {
 		t.client.rooms.complain("a reply could not be sent", err)
 		out, _ = t.client.format.append(t.out, &protocol.Reply{Id: r.Id, Error: errInternal})
 	}
 	t.out = out
-	if len(t.out) >= flushOut {
-		t.flush()
-	}
 }
 
 // end has the turn end the connection, after what was answered before.

@@ -105,7 +105,7 @@ func (t *turn) subscribe(id uint32, req *protocol.SubscribeRequest) {
 	name := own(req.Channel)
 	s := c.rooms.enter(c, name, ns.JoinLeave && req.JoinLeave)
 	c.subs = append(c.subs, s)
-	t.reply(&protocol.Reply{Id: id, Subscribe: &protocol.SubscribeResult{}})
+	t.add(&protocol.Reply{Id: id, Subscribe: &protocol.SubscribeResult{}})
 	// Nothing of the channel comes before the reply, and nothing that is published after it is missed.
 	c.conn.SubscribeWith(c.format.topic(name, false), c.format.message(), t.out)
 	t.out = t.out[:0]

@@ -481,6 +481,35 @@ func TestManyAnswers(t *testing.T) {
 	}
 }
 
+// The answer to a subscription goes out with it, also where it is the one for which answers are sent.
+func TestSubscribingAfterManyAnswers(t *testing.T) {
+	const answered = 64 << 10 // bytes of answers after which they are sent
+	const presence, ping = `{"id":2,"presence":{"channel":"y"}}` + "\n", `{"id":2,"ping":{}}` + "\n"
+	addr := serve(t, rooms.Config{Rules: rooms.Rules{"": open}, Anonymous: true})
+	p := connected(t, addr)
+	p.send(`{"id":2,"subscribe":{"channel":"y"}}`)
+	p.expectAny()
+	p.send(presence)
+	size := len(p.expectAny()) + 1
+	lists := (answered - 1) / size
+	pings := (answered - 1 - lists*size) / len(ping)
+	p.send(strings.Repeat(presence, lists) + strings.Repeat(ping, pings) + `{"id":3,"subscribe":{"channel":"x"}}`)
+	var got []string
+	for len(got) <= lists+pings {
+		message, err := p.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if message == "" {
+			t.Error("received an empty message")
+		}
+		got = append(got, strings.Split(message, "\n")...)
+	}
+	if last := got[len(got)-1]; last != `{"id":3,"subscribe":{}}` {
+		t.Errorf("the last answer is %q", last)
+	}
+}
+
 // Clients are pinged at intervals, whatever else they say; those that don't answer are dropped, and those
 // that never connect are told to stay away.
 func TestPing(t *testing.T) {
