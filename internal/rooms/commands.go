@@ -103,7 +103,7 @@ func (t *turn) subscribe(id uint32, req *protocol.SubscribeRequest) {
 		return
 	}
 	name := own(req.Channel)
-	s := c.rooms.enter(c, name, ns.JoinLeave && req.JoinLeave)
+	s, members := c.rooms.enter(c, name, ns.JoinLeave && req.JoinLeave)
 	c.subs = append(c.subs, s)
 	t.add(&protocol.Reply{Id: id, Subscribe: &protocol.SubscribeResult{}})
 	// Nothing of the channel comes before the reply, and nothing that is published after it is missed.
@@ -112,7 +112,9 @@ func (t *turn) subscribe(id uint32, req *protocol.SubscribeRequest) {
 	if s.joins {
 		c.conn.Subscribe(c.format.topic(name, true))
 	}
-	c.rooms.tell(s, &protocol.Push{Channel: name, Join: &protocol.Join{Info: c.info()}})
+	if c.rooms.tells(name, members) {
+		c.rooms.push(&protocol.Push{Channel: name, Join: &protocol.Join{Info: c.info()}})
+	}
 }
 
 func (t *turn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) {

@@ -184,8 +184,8 @@ func (r *Rooms) shardOf(channel string) *shard {
 	return &r.shards[maphash.String(r.seed, channel)%uint64(len(r.shards))]
 }
 
-// enter makes c a member of a channel.
-func (r *Rooms) enter(c *client, name string, joins bool) *subscription {
+// enter makes c a member of a channel, which has so many then.
+func (r *Rooms) enter(c *client, name string, joins bool) (s *subscription, members int) {
 	sh := r.shardOf(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -194,14 +194,21 @@ func (r *Rooms) enter(c *client, name string, joins bool) *subscription {
 		ch = &channel{name: name}
 		sh.channels[name] = ch
 	}
-	s := &subscription{client: c, channel: ch, slot: len(ch.members), joins: joins}
+	s = &subscription{client: c, channel: ch, slot: len(ch.members), joins: joins}
 	ch.members = append(ch.members, s)
-	return s
+	return s, len(ch.members)
 }
 
 // leave ends a membership, and tells those who want to know.
 func (r *Rooms) leave(s *subscription) {
-	r.tell(s, &protocol.Push{Channel: s.channel.name, Leave: &protocol.Leave{Info: s.client.info()}})
+	members := r.remove(s)
+	if r.tells(s.channel.name, members) {
+		r.push(&protocol.Push{Channel: s.channel.name, Leave: &protocol.Leave{Info: s.client.info()}})
+	}
+}
+
+// remove takes s out of its channel, and returns how many members that had.
+func (r *Rooms) remove(s *subscription) int {
 	sh := r.shardOf(s.channel.name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -214,19 +221,11 @@ func (r *Rooms) leave(s *subscription) {
 	if last == 0 {
 		delete(sh.channels, s.channel.name)
 	}
+	return len(members)
 }
 
-// tell sends a notice of one who comes or goes, where there are such notices and not too many.
-func (r *Rooms) tell(s *subscription, notice *protocol.Push) {
-	name := s.channel.name
-	if ns, _ := r.cfg.Rules.of(name); !ns.JoinLeave {
-		return
-	}
-	sh := r.shardOf(name)
-	sh.mu.Lock()
-	n := len(s.channel.members)
-	sh.mu.Unlock()
-	if n <= r.cfg.MaxPresence {
-		r.push(notice)
-	}
+// tells reports whether there are notices of who comes to a channel with so many members, and goes.
+func (r *Rooms) tells(name string, members int) bool {
+	ns, _ := r.cfg.Rules.of(name)
+	return ns.JoinLeave && members <= r.cfg.MaxPresence
 }

@@ -51,7 +51,10 @@ func TestMembersLikeTheirModel(t *testing.T) {
 		var in []*subscription
 		for range 500 {
 			if len(in) == 0 || random.IntN(5) > 1 {
-				in = append(in, r.enter(&client{id: newID()}, "x", false))
+				s, n := r.enter(&client{id: newID()}, "x", false)
+				if in = append(in, s); n != len(in) {
+					t.Fatalf("seed %d: the channel is said to have %d members, want %d", seed, n, len(in))
+				}
 			} else {
 				i := random.IntN(len(in))
 				r.leave(in[i])
