@@ -32,7 +32,8 @@ type Taker interface {
 }
 
 // Acceptor takes connections from a listening socket that several loops, and
-// several processes, may share. All methods must be called on its loop.
+// several processes, may share: where they have nothing else to do, in turn. All
+// methods must be called on its loop.
 type Acceptor struct {
 	// Static after construction.
 	loop *Loop
@@ -99,7 +100,7 @@ func (a *Acceptor) ready(ev Events) {
 	if ev == Stopped {
 		return
 	}
-	for range acceptsPerWake {
+	for n := range acceptsPerWake {
 		if !a.on { // paused in this round; fd may be closed already
 			return
 		}
@@ -115,6 +116,9 @@ func (a *Acceptor) ready(ev Events) {
 		}
 		a.to.Cancel()
 		if errors.Is(err, unix.EAGAIN) {
+			if n > 0 {
+				a.stepBack()
+			}
 			return
 		}
 		if isPending(err) {
@@ -128,6 +132,14 @@ func (a *Acceptor) ready(ev Events) {
 		a.loop.SetTimer(&a.timer, retryAccept, a.retry)
 		return
 	}
+}
+
+// stepBack has the others come before this loop the next time. The kernel wakes
+// the first in the queue of those that watch the socket and aren't at work: when
+// there is little to do, that would be the same one always, until it is full.
+func (a *Acceptor) stepBack() {
+	a.Pause()
+	a.retry()
 }
 
 // isPending reports whether err is an error of the connection that was to be

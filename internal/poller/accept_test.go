@@ -240,6 +240,34 @@ func TestLoopsShareAListener(t *testing.T) {
 	takers[1].check(t, loops[1], "in the end", n-10+5)
 }
 
+// Loops that have nothing else to do take connections in turn.
+func TestLoopsTakeTurns(t *testing.T) {
+	_, fd, addr := listen(t)
+	taken := make(chan int, 1)
+	var loops [3]*Loop
+	var takers [3]*taker
+	for i := range loops {
+		loops[i] = newLoop(t, nil)
+		takers[i] = newTaker(t, 100)
+		takers[i].taken = taken
+		accept(t, loops[i], fd, takers[i])
+	}
+	for range 10 * len(loops) {
+		connect(t, addr, 1)
+		receive(t, taken)
+		for _, l := range loops {
+			settle(t, l)
+		}
+	}
+	for i, l := range loops { // one that isn't quite back to waiting may have lost a turn
+		on(t, l, func() {
+			if n := len(takers[i].fds); n == 0 {
+				t.Errorf("loop %d has taken none of %d", i, 10*len(loops))
+			}
+		})
+	}
+}
+
 // Closing the loop ends an Acceptor, which hears of it like everybody.
 func TestAcceptorOnAClosedLoop(t *testing.T) {
 	sys := &fakeSys{}
@@ -281,6 +309,7 @@ func TestAcceptorLooksByItself(t *testing.T) {
 	a := accept(t, l, fd, k)
 	look := func(after string, taken int) {
 		t.Helper()
+		on(t, l, func() { l.Del(fd) }) // as if another loop were told
 		connect(t, addr, 1)
 		k.check(t, l, after+", told of nothing", taken-1)
 		on(t, l, func() {
@@ -290,7 +319,6 @@ func TestAcceptorLooksByItself(t *testing.T) {
 		})
 		k.check(t, l, after+", once it has looked", taken)
 	}
-	on(t, l, func() { l.Del(fd) }) // as if another loop were told
 	look("at first", 1)
 	look("later", 2)
 	on(t, l, func() { // the next look finds no room

@@ -117,7 +117,7 @@ func pair(t *testing.T) (a, b *socket) {
 // address.
 func listen(t *testing.T) (net.Listener, int, netip.AddrPort) {
 	t.Helper()
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

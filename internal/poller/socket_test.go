@@ -1,6 +1,8 @@
 package poller
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -10,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -283,13 +286,65 @@ func TestPeerAddr(t *testing.T) {
 	}
 }
 
-func TestSockaddr(t *testing.T) {
-	v4, ok := sockaddr(netip.MustParseAddrPort("192.0.2.1:8080")).(*unix.SockaddrInet4)
-	if !ok || v4.Addr != [4]byte{192, 0, 2, 1} || v4.Port != 8080 {
-		t.Errorf("IPv4: %+v", v4)
+// The kernel's forms are those of ip(7) and ipv6(7).
+func TestAddressesForTheKernel(t *testing.T) {
+	for _, tt := range []struct {
+		addr   string
+		family uint16
+		want   []byte // after the family
+	}{
+		{"192.0.2.1:8080", unix.AF_INET, append([]byte{0x1f, 0x90, 192, 0, 2, 1}, make([]byte, 8)...)},
+		{"[2001:db8::1]:8080", unix.AF_INET6, append(append([]byte{0x1f, 0x90, 0, 0, 0, 0, 0x20, 0x01, 0x0d, 0xb8}, make([]byte, 11)...), 1, 0, 0, 0, 0)},
+	} {
+		s := toKernel(netip.MustParseAddrPort(tt.addr))
+		got := unsafe.Slice((*byte)(unsafe.Pointer(&s.addr)), s.size)
+		if family := binary.NativeEndian.Uint16(got); family != tt.family || !bytes.Equal(got[2:], tt.want) {
+			t.Errorf("%s: family %d, %v; want %d, %v", tt.addr, family, got[2:], tt.family, tt.want)
+		}
 	}
-	v6, ok := sockaddr(netip.MustParseAddrPort("[2001:db8::1]:8080")).(*unix.SockaddrInet6)
-	if !ok || v6.Addr != [16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 1} || v6.Port != 8080 {
-		t.Errorf("IPv6: %+v", v6)
+}
+
+// segments returns how many packets of TCP a socket has received.
+func segments(t *testing.T, fd int) uint32 {
+	t.Helper()
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Segs_in
+}
+
+// A request that is written at once and answered at once needs no packets but its own and the answer's: the last one of
+// TCP's handshake comes with it, and the answer acknowledges it.
+func TestRequestAndAnswerAreTwoPackets(t *testing.T) {
+	l := newLoop(t, nil)
+	_, fd, addr := listen(t)
+	k := newTaker(t, 1000)
+	accept(t, l, fd, k)
+	exchange := func() (in, out uint32) {
+		c, err := Dial(netip.AddrPort{}, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(c)
+		if _, err := (OS{}).Write(c, []byte("request")); err != nil {
+			t.Fatal(err)
+		}
+		s := receive(t, k.taken)
+		in = segments(t, s)
+		if _, err := (OS{}).Write(s, []byte("answer")); err != nil {
+			t.Fatal(err)
+		}
+		return in, segments(t, c)
+	}
+	best, in, out := false, uint32(0), uint32(0)
+	for range 100 { // the kernel gives up waiting for what could go along if we are held up
+		if in, out = exchange(); in == 2 && out == 2 {
+			best = true
+			break
+		}
+	}
+	if !best {
+		t.Errorf("with those of the handshake the server gets %d packets and the client %d, want 2 and 2", in, out)
 	}
 }

@@ -25,6 +25,7 @@ func TestAppendRequest(t *testing.T) {
 	if got := c.AppendRequest([]byte("before")); string(got) != "before"+plain+"\r\n" {
 		t.Errorf("got %q", got)
 	}
+	c = rfcHandshake()
 	c.Origin, c.Protocol = "https://example.com", "chat, superchat"
 	want := plain + "Origin: https://example.com\r\nSec-WebSocket-Protocol: chat, superchat\r\n\r\n"
 	if got := c.AppendRequest(nil); string(got) != want {
@@ -95,6 +96,14 @@ func TestCheckResponse(t *testing.T) {
 				if early != 0 || earlyErr != nil && i < MaxHead {
 					t.Fatalf("after %d bytes: %d bytes taken, %v", i, early, earlyErr)
 				}
+			}
+			// What was right once is right again; what was wrong isn't, behind a right one.
+			right := []byte(status + upgrade + conn + accept + "\r\n")
+			if n, err := c.CheckResponse(right); n != len(right) || err != nil {
+				t.Fatalf("%d bytes of a right one taken, %v", n, err)
+			}
+			if n, err := c.CheckResponse(in); (err == nil) != tt.ok || n != want {
+				t.Fatalf("the second time %d bytes taken, want %d, and %v", n, want, err)
 			}
 		})
 	}

@@ -25,6 +25,9 @@ type MessageType uint8
 const (
 	Text   = MessageType(OpText)   // UTF-8
 	Binary = MessageType(OpBinary) // any bytes
+
+	// Kept is added to the type of a message between servers that is to be kept by all of them.
+	Kept MessageType = 1 << 7
 )
 
 // Bits of the first two bytes of a frame (RFC 6455 section 5.2):
