@@ -103,6 +103,16 @@ type Config struct {
 	// reading, until half of it is worked off. Default 64 MiB.
 	MaxPending int
 
+	// KeepMessages is the number of messages of one topic that are kept of those
+	// that PublishKept sends, for SubscribeLast. Default 100.
+	KeepMessages int
+
+	// KeepBytes is the number of bytes that may be kept in all topics together,
+	// with what it takes to keep them, and three times with Compress for the
+	// compressed forms. Above it, the topics that were published to the longest
+	// ago are forgotten. Default 64 MiB, or an eighth of MemoryLimit if that is less.
+	KeepBytes int
+
 	// MemoryLimit is the memory in bytes that the process should use; near it, new
 	// connections are refused with 503 and the biggest backlogs ended with close
 	// code 1013. Default: the Go runtime's own limit (GOMEMLIMIT), if it has one.
@@ -220,7 +230,12 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("hubbub: ProxyProtocol needs TrustedProxies: anybody else could claim any address")
 	}
 	procs := runtime.GOMAXPROCS(0)
-	err := errors.Join(
+	err := setDefault("MemoryLimit", &c.MemoryLimit, memoryLimit())
+	keep := 64 << 20
+	if c.MemoryLimit > 0 {
+		keep = int(min(int64(keep), c.MemoryLimit/8))
+	}
+	err = errors.Join(err,
 		setDefault("MaxHTTP", &c.MaxHTTP, 1000),
 		setDefault("MaxConns", &c.MaxConns, connsAllowed()),
 		setDefault("MaxConnsPerIP", &c.MaxConnsPerIP, 0),
@@ -229,9 +244,10 @@ func (c Config) withDefaults() (Config, error) {
 		setDefault("ByteRate", &c.ByteRate, 0),
 		setDefault("RateBurst", &c.RateBurst, 5*time.Second),
 		setDefault("CompressMin", &c.CompressMin, 256),
-		setDefault("MemoryLimit", &c.MemoryLimit, memoryLimit()),
 		setDefault("MaxMessage", &c.MaxMessage, 64<<10),
 		setDefault("MaxBacklog", &c.MaxBacklog, 1<<20),
+		setDefault("KeepMessages", &c.KeepMessages, 100),
+		setDefault("KeepBytes", &c.KeepBytes, keep),
 		setDefault("MaxPending", &c.MaxPending, 64<<20),
 		setDefault("HandshakeTimeout", &c.HandshakeTimeout, 10*time.Second),
 		setDefault("Loops", &c.Loops, procs),

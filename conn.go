@@ -69,11 +69,12 @@ type Conn struct {
 
 // extras are what most connections don't need.
 type extras struct {
-	more   map[string]*broadcast.Subscription // beyond the first; guarded by the connection's lock
-	secure *secure                            // TLS; static after accepting
-	peer   netip.AddrPort                     // the client's address, if it is known; static once it is opening
-	booked bool                               // counted in perIP under peer; owned by the loop
-	rate   rate                               // owned by the loop
+	more    map[string]*broadcast.Subscription // beyond the first; guarded by the connection's lock
+	awaited map[string]struct{}                // topics whose past is asked for; likewise
+	secure  *secure                            // TLS; static after accepting
+	peer    netip.AddrPort                     // the client's address, if it is known; static once it is opening
+	booked  bool                               // counted in perIP under peer; owned by the loop
+	rate    rate                               // owned by the loop
 }
 
 // extrasLocked returns the connection's extras, made if there are none. On the
@@ -175,6 +176,24 @@ func (c *Conn) Publish(topic string, t MessageType, payload []byte) {
 	c.shard.server.Publish(topic, t, payload)
 }
 
+// PublishKept is Publish, and has all servers keep the message for those who come by SubscribeLast: see
+// Server.PublishKept.
+func (c *Conn) PublishKept(topic string, t MessageType, payload []byte) {
+	c.shard.server.PublishKept(topic, t, payload)
+}
+
+// Closing reports whether nothing is sent to the peer any more.
+func (c *Conn) Closing() bool { return c.state.Load() >= stateClosing }
+
+// Do has f run on the connection's loop, soon, as handlers do; not if the connection is closing by then.
+func (c *Conn) Do(f func()) {
+	c.shard.loop.Post(poller.Func(func() {
+		if c.state.Load() == stateOpen {
+			f()
+		}
+	}))
+}
+
 // Subscribe has the connection receive what is published to topic from now on.
 // To be subscribed already is no error.
 func (c *Conn) Subscribe(topic string) {
@@ -193,6 +212,76 @@ func (c *Conn) SubscribeWith(topic string, t MessageType, payload []byte) {
 	c.sendLocked(form)
 	c.mu.Unlock()
 	f.Release()
+}
+
+// SubscribeLast is Subscribe, and sends before anything of the topic the last n messages that PublishKept has sent to
+// it, oldest first: between them and what comes there is no gap, and nothing twice. There may be fewer: as many as the
+// server keeps (Config.KeepMessages, KeepBytes), and as fit into half of Config.MaxBacklog.
+//
+// then, if it isn't nil, is called when the subscription has taken effect: as a rule at once, by the caller. Where
+// several servers are joined and this one may have been started later than the others, they are asked first what they
+// have, which takes half a second at most; then is called on the connection's loop. For a connection that is subscribed
+// already, or about to be, SubscribeLast does nothing.
+func (c *Conn) SubscribeLast(topic string, n int, then func()) {
+	c.mu.Lock()
+	if c.state.Load() >= stateClosing || c.subscriptionLocked(topic) != nil || c.awaitsLocked(topic) {
+		c.mu.Unlock()
+		return
+	}
+	ready := func() { c.Do(func() { c.subscribeAwaited(topic, n, then) }) }
+	if c.shard.server.kept.ask(topic, ready) {
+		ext := c.extrasLocked()
+		if ext.awaited == nil {
+			ext.awaited = map[string]struct{}{}
+		}
+		ext.awaited[topic] = struct{}{}
+		c.mu.Unlock()
+		return
+	}
+	c.subscribeLastLocked(topic, n)
+	c.mu.Unlock()
+	if then != nil {
+		then()
+	}
+}
+
+// subscribeAwaited does what SubscribeLast couldn't do at once, unless there was an Unsubscribe since.
+func (c *Conn) subscribeAwaited(topic string, n int, then func()) {
+	c.mu.Lock()
+	wanted := c.awaitsLocked(topic) && c.subscriptionLocked(topic) == nil
+	if wanted {
+		c.subscribeLastLocked(topic, n)
+	}
+	if c.ext != nil {
+		delete(c.ext.awaited, topic)
+	}
+	c.mu.Unlock()
+	if wanted && then != nil {
+		defer c.recovered()
+		then()
+	}
+}
+
+// awaitsLocked reports whether the connection will be subscribed when a topic's past is known.
+func (c *Conn) awaitsLocked(topic string) bool {
+	if c.ext == nil {
+		return false
+	}
+	_, ok := c.ext.awaited[topic]
+	return ok
+}
+
+func (c *Conn) subscribeLastLocked(topic string, n int) {
+	s := c.shard.server
+	s.kept.mu.Lock()
+	last := s.kept.lastLocked(topic, n, s.cfg.MaxBacklog/2)
+	c.subscribeLocked(topic)
+	s.kept.mu.Unlock()
+	// A worker that has more of the topic waits for the connection's lock.
+	for _, f := range last {
+		c.queueLocked(f.In(c.encoding(), s.encode), 0)
+		f.Release()
+	}
 }
 
 func (c *Conn) subscribeLocked(topic string) {
@@ -218,6 +307,9 @@ func (c *Conn) subscribeLocked(topic string) {
 func (c *Conn) Unsubscribe(topic string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ext != nil {
+		delete(c.ext.awaited, topic)
+	}
 	sub := c.subscriptionLocked(topic)
 	if sub == nil {
 		return
@@ -258,6 +350,12 @@ func (c *Conn) Close(code uint16, reason string) { c.closeFor(endServer, code, r
 func newFrame(t MessageType, payload []byte) *broadcast.Frame {
 	var head [10]byte
 	return broadcast.NewFrame(wire.AppendHeader(head[:0], wire.OpCode(t), len(payload)), payload)
+}
+
+// newLastingFrame is newFrame for a message that is kept.
+func newLastingFrame(t MessageType, payload []byte) *broadcast.Frame {
+	var head [10]byte
+	return broadcast.NewLastingFrame(wire.AppendHeader(head[:0], wire.OpCode(t), len(payload)), payload)
 }
 
 // The encodings of messages, and the windows they are compressed with.

@@ -34,5 +34,6 @@
 // handlers see (conn.go), and the same connection as its loop sees it: read.go,
 // write.go, closing.go, opening.go, secure.go for TLS. What keeps hostile peers in
 // bounds: flood.go, perip.go, proxy.go, memory.go. Bus (bus.go) joins several
-// servers.
+// servers. keep.go has the last messages of topics, ask.go asks other servers for
+// them.
 package hubbub

@@ -70,13 +70,16 @@ func (sh *shard) take(fd int, from *listener) {
 		c.kind |= kindSecure
 	}
 	c.greet(from)
+	if c.state.Load() == stateHandshake { // often the request is there already
+		c.readHandshake()
+	}
 	if sh.young.len > max(1, s.cfg.MaxHandshakes/s.cfg.Loops) {
 		sh.young.oldest.giveWay()
 	}
 }
 
 // giveWay ends the oldest handshake for another to take its place, unless what it
-// waits for has come: many may be accepted before any of them is read.
+// waits for has come by now: many may be accepted before the loop looks again.
 func (c *Conn) giveWay() {
 	sh := c.shard
 	if c.state.Load() == stateHandshake && c.quiet&bitPaused == 0 {

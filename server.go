@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
@@ -18,6 +19,7 @@ import (
 
 	"hubbub/internal/broadcast"
 	"hubbub/internal/poller"
+	"hubbub/internal/wire"
 )
 
 // ErrServerClosed is what Serve returns after Shutdown.
@@ -38,6 +40,7 @@ type Server struct {
 	log       *slog.Logger
 	shards    []*shard
 	hub       *broadcast.Hub
+	kept      *keeper
 	idBase    uint64
 
 	http     httpSide
@@ -106,6 +109,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 		LowWater:  int64(cfg.MaxPending / 2),
 		Relieved:  s.relieved,
 	})
+	s.kept = newKeeper(cfg, s.hub)
 	for range cfg.Loops {
 		sh, err := newShard(s)
 		if err != nil {
@@ -119,7 +123,11 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 		s.shards[0].loop.Post(poller.Func(s.watchMemory))
 	}
 	if cfg.Bus != nil {
-		if err := cfg.Bus.Attach(node{s.hub, &s.relief}); err != nil {
+		err := cfg.Bus.Attach(node{s.hub, s.kept, &s.relief})
+		if err == nil {
+			err = s.kept.attach(cfg.Bus)
+		}
+		if err != nil {
 			s.release()
 			return nil, fmt.Errorf("hubbub: attaching to the bus: %w", err)
 		}
@@ -130,6 +138,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 // release ends workers and loops, in this order: workers post to loops.
 func (s *Server) release() {
 	s.hub.Close()
+	s.kept.close()
 	for _, sh := range s.shards {
 		sh.loop.Close()
 	}
@@ -313,25 +322,35 @@ func (s *Server) relieved() {
 // servers of the bus. Text has to be valid UTF-8. It may be called from any
 // goroutine.
 func (s *Server) Publish(topic string, t MessageType, payload []byte) {
-	if t == Text {
-		s.stats.publishedText.Add(1)
-	} else {
-		s.stats.publishedBinary.Add(1)
-	}
+	s.stats.published(t)
 	if s.cfg.Bus == nil {
 		publish(s.hub, topic, t, payload)
 		return
 	}
+	s.publishToAll(topic, t, payload)
+}
+
+// PublishKept is Publish, and has all servers keep the message for those who come by Conn.SubscribeLast: in memory,
+// within the bounds of Config.KeepMessages and KeepBytes, until they end.
+func (s *Server) PublishKept(topic string, t MessageType, payload []byte) {
+	s.stats.published(t)
+	if s.cfg.Bus == nil {
+		s.kept.publish(topic, 0, t, payload)
+		return
+	}
+	marked := make([]byte, 0, keptID+len(payload))
+	marked = binary.BigEndian.AppendUint64(marked, mathrand.Uint64())
+	s.publishToAll(topic, t|wire.Kept, append(marked, payload...))
+}
+
+// publishToAll sends to all servers of the bus, this one included.
+func (s *Server) publishToAll(topic string, t MessageType, payload []byte) {
 	if err := s.cfg.Bus.Publish(topic, t, payload); err != nil {
 		if s.stats.busErrors.Add(1)&(s.stats.busErrors.Load()-1) == 0 { // the 1st, 2nd, 4th, 8th ...
 			s.log.Error("a message could not be published", "topic", topic, "error", err)
 		}
 	}
 }
-
-// Node returns the server without its bus: for those who join servers themselves. Its Deliver reaches
-// this server's own subscribers, and must not be called on a loop.
-func (s *Server) Node() Node { return node{hub: s.hub, relief: &s.relief} }
 
 // Subscribers returns the number of subscribers of a topic, on all servers of
 // the bus; an error if they can't all be asked.
@@ -387,6 +406,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.release()
 	close(s.stopped)
 	return err
+}
+
+// Each has f called with every open connection of the endpoint at path, on its loop, and waits for that. It
+// must not be called on a loop.
+func (s *Server) Each(path string, f func(*Conn)) {
+	list, ok := s.paths[path]
+	if !ok {
+		return
+	}
+	s.onShards(func(sh *shard) {
+		// From the end: what f does may take the connection out of the list, where the last one takes its place.
+		for i := len(sh.lists[list]) - 1; i >= 0; i-- {
+			if c := sh.lists[list][i]; c.state.Load() == stateOpen {
+				f(c)
+			}
+		}
+	})
 }
 
 // onShards runs fn on every loop and waits for that.

@@ -77,6 +77,15 @@ type serverStats struct {
 	fanOut prometheus.Histogram
 }
 
+// published takes note of a message that this server publishes.
+func (st *serverStats) published(t MessageType) {
+	if t == Text {
+		st.publishedText.Add(1)
+	} else {
+		st.publishedBinary.Add(1)
+	}
+}
+
 // Flushed implements broadcast.Observer.
 func (st *serverStats) Flushed(members, frames, written int) {
 	st.deliveries.Add(uint64(members * frames))
@@ -119,6 +128,9 @@ var (
 	descBacklog     = desc("backlog_bytes", "Bytes that wait for readers that don't keep up, shared messages counted for each.")
 	descDropped     = desc("messages_dropped_total", "Messages dropped for a reader that doesn't keep up.", "policy")
 	descDisconnects = desc("disconnects_total", "Connections that ended after they were open.", "reason")
+	descKeptTopics  = desc("kept_topics", "Topics of which messages are kept for those who come.")
+	descKeptBytes   = desc("kept_bytes", "Bytes that are kept of topics, with what it takes to keep them.")
+	descKeptDropped = desc("kept_topics_dropped_total", "Topics whose messages were given up for want of room.")
 	descHTTPLimit   = desc("http_rejected_total", "Ordinary HTTP connections closed because there were too many.")
 )
 
@@ -170,6 +182,10 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 			count(descDisconnects, sum(func(st *shardStats) *atomic.Uint64 { return &st.ended[e] }), name)
 		}
 	}
+	topics, bytes, dropped := s.kept.held()
+	gauge(descKeptTopics, float64(topics))
+	gauge(descKeptBytes, float64(bytes))
+	count(descKeptDropped, dropped)
 	count(descHTTPLimit, s.stats.httpRejected.Load())
 	ch <- s.stats.batch
 	ch <- s.stats.fanOut

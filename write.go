@@ -108,7 +108,11 @@ func (c *Conn) queueLocked(f *broadcast.Frame, written int) {
 	before := c.out.Size()
 	limit := s.cfg.MaxBacklog - f.Len() - broadcast.FrameCost
 	if before > 0 && c.out.Cost() > limit {
-		switch c.endpoint().SlowPolicy {
+		policy := c.endpoint().SlowPolicy
+		if f.Lossy {
+			policy = DropNewest
+		}
+		switch policy {
 		case Disconnect:
 			c.closeLocked(wire.ClosePolicyViolation, "slow consumer", endSlow)
 			return

@@ -52,7 +52,8 @@ assert.deepEqual(heard, Array.from({ length: count }, (_, n) => ({ n, text: 'lin
 assert.deepEqual(Object.keys((await subb.presence()).clients).sort(), [ida, idb].sort());
 assert.deepEqual(await suba.presenceStats(), { numClients: 2, numUsers: 1 });
 await assert.rejects(a.rpc('method', encode({})), { code: 108 });
-await assert.rejects(a.history('chat:x'), { code: 108 });
+assert.deepEqual((await suba.history({ limit: 2, reverse: true })).publications.map((p) => decode(p.data).n), [count - 1, count - 2]);
+await assert.rejects(a.history('chat:x'), { code: 103 });
 await assert.rejects(a.publish('other:x', encode(1)), { code: 102 });
 const refused = a.newSubscription('other:x');
 const why = once(refused, 'unsubscribed');

@@ -1,8 +1,10 @@
 package interop
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -38,6 +40,55 @@ func eachRooms(t *testing.T, args ...string) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("rooms.mjs: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// Connections end, and the server is killed; of what was acknowledged, nobody misses anything.
+func TestRoomsRecover(t *testing.T) { eachRecovers(t) }
+
+// The same across processes.
+func TestRoomsRecoverBetweenWorkers(t *testing.T) { eachRecovers(t, "-workers", "2") }
+
+func eachRecovers(t *testing.T, args ...string) {
+	const secret = "of the tests"
+	for _, format := range []string{"json", "protobuf"} {
+		t.Run(format, func(t *testing.T) {
+			data := t.TempDir()
+			args := append([]string{
+				"-data-dir", data, "-token-hmac-secret", secret,
+				"-namespaces", `{"chat": {"subscribe": "anyone", "publish": "anyone", "history": "anyone", "history_size": 30, "recovery": true},
+					"closed": {"publish": "subscribers", "presence": "subscribers"}}`,
+			}, args...)
+			s := serve(t, column{}, args...)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, node, "recovery.mjs", s.options("/connection/websocket").url, format, secret)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			cmd.Stderr = t.Output()
+			answers, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			questions, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			restarts := 0
+			for asked := bufio.NewScanner(questions); asked.Scan(); restarts++ {
+				if asked.Text() != "restart" {
+					t.Errorf("recovery.mjs says %q", asked.Text())
+				}
+				s.kill()
+				s = serve(t, column{}, append(args, "-addr", s.addr)...)
+				fmt.Fprintln(answers, "restarted")
+			}
+			if err := cmd.Wait(); err != nil || restarts != 2 {
+				t.Errorf("recovery.mjs, after %d restarts of 2: %v", restarts, err)
 			}
 		})
 	}
@@ -110,8 +161,12 @@ func converse(t *testing.T, channel string, a, b *centrifuge.Client) {
 		t.Errorf("presence stats %+v, %v; want two clients, one user", stats, err)
 	}
 	var answer *centrifuge.Error
-	if _, err := suba.History(ctx); !errors.As(err, &answer) || answer.Code != 108 {
-		t.Errorf("history: %v, want error 108", err)
+	history, err := subb.History(ctx, centrifuge.WithHistoryLimit(10))
+	if err != nil || len(history.Publications) != 1 || string(history.Publications[0].Data) != `{"n":1}` || history.Publications[0].Info.Client != ida {
+		t.Errorf("history %+v, %v; want the one publication", history, err)
+	}
+	if _, err := a.History(ctx, "chat:other"); !errors.As(err, &answer) || answer.Code != 103 {
+		t.Errorf("history of another channel: %v, want error 103", err)
 	}
 	if _, err := a.Publish(ctx, "closed:x", []byte(`1`)); !errors.As(err, &answer) || answer.Code != 102 {
 		t.Errorf("publishing in an unknown namespace: %v, want error 102", err)

@@ -38,7 +38,7 @@ func serve(t *testing.T, col column, args ...string) *server {
 	s := &server{t: t, column: col}
 	args = append([]string{
 		"-addr", "127.0.0.1:0", "-admin", "", "-max-conns", "100",
-		"-max-message", strconv.Itoa(maxMessage), "-log-format", "json",
+		"-max-message", strconv.Itoa(maxMessage), "-log-format", "json", "-data-dir", t.TempDir(),
 	}, args...)
 	if col.compress {
 		args = append(args, "-compress")
@@ -133,6 +133,16 @@ func (s *server) stop() {
 	if s.t.Failed() {
 		s.t.Logf("server's log:\n%s", log)
 	}
+}
+
+// kill ends the server without a word, and its workers with it.
+func (s *server) kill() {
+	s.t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	<-s.exited
+	s.exited = nil
 }
 
 // terminate asks the server to end, once: a second SIGTERM would kill it.

@@ -26,7 +26,7 @@ func fakeWorker(t *testing.T, index int, handler http.HandlerFunc) *child {
 		srv.Close()
 	})
 	c := &child{index: index, client: &http.Client{Transport: transport}}
-	c.ready.Store(true)
+	c.ready.Store(new(string))
 	return c
 }
 
@@ -45,7 +45,7 @@ const well = `{"status":"ok","workers":1,"ready":1,"connections":7}`
 func TestHealthOfWorkers(t *testing.T) {
 	starting := func(t *testing.T, i int) *child {
 		c := fakeWorker(t, i, func(http.ResponseWriter, *http.Request) { t.Error("a worker was asked that isn't ready") })
-		c.ready.Store(false)
+		c.ready.Store(nil)
 		return c
 	}
 	with := func(h http.HandlerFunc) func(*testing.T, int) *child {

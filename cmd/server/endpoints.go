@@ -1,18 +1,24 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 	"unicode/utf8"
 	"unique"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"hubbub"
+	"hubbub/internal/api"
 	"hubbub/internal/rooms"
+	"hubbub/internal/tokens"
 	"hubbub/web"
 )
 
@@ -66,36 +72,63 @@ func echo(o *options) hubbub.Endpoint {
 	return hubbub.Endpoint{OnText: send(hubbub.Text), OnBinary: send(hubbub.Binary), Keepalive: o.keepalive}
 }
 
+// roomsPath is where clients of the Centrifuge protocol look for a server.
+const roomsPath = "/connection/websocket"
+
 // joint joins processes: their topics and their channels.
 type joint interface {
 	hubbub.Bus
 	rooms.Peers
+	// Join announces the process, when all that others may ask it stands.
+	Join() error
 }
 
-// newServer makes the server of one process; joined may be nil.
-func newServer(o *options, maxConns, maxHandshakes int, joined joint, log *slog.Logger) (*hubbub.Server, error) {
+// share is what one process of a server has to do, and with what.
+type share struct {
+	conns, handshakes int
+	joined            joint                // nil if there is no other process
+	logs              map[string]rooms.Log // of the namespaces with history
+	verifier          *tokens.Verifier     // nil if there is no key
+}
+
+// newServer makes the server of one process, whose channels have metrics of their own.
+func newServer(o *options, with share, log *slog.Logger) (*hubbub.Server, *rooms.Rooms, error) {
 	proxies, err := o.proxies()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var srv *hubbub.Server
 	mux := http.NewServeMux()
-	mux.Handle("/", web.Handler())
+	page := web.Handler()
+	mux.Handle("/", page)
+	mux.Handle("/assets/", gzhttp.GzipHandler(page)) // their names change with their content: nobody asks whether they have changed
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /subscribers", func(w http.ResponseWriter, r *http.Request) {
 		countSubscribers(srv, w, r)
 	})
-	channels := rooms.New(rooms.Config{
-		Rules: o.namespaces.Rules, Anonymous: o.anonymous, Version: version, Peers: joined, Logger: log,
-	})
+	cfg := rooms.Config{
+		Rules: o.namespaces.Rules, Anonymous: o.anonymous, Version: version, Name: processName(), Peers: with.joined, Logs: with.logs, Logger: log,
+	}
+	if with.verifier != nil {
+		cfg.Verifier = with.verifier
+	}
+	channels := rooms.New(cfg)
+	if o.apiKey != "" {
+		mux.Handle(api.Path, api.Handler(channels, o.apiKey))
+	}
 	srv, err = hubbub.New(hubbub.Config{
-		Endpoints:        map[string]hubbub.Endpoint{"/ws": relay(o), "/echo": echo(o), "/connection/websocket": channels.Endpoint()},
+		Endpoints: map[string]hubbub.Endpoint{
+			"/ws":     relay(o),
+			"/echo":   echo(o),
+			"/chat":   chat(cmp.Or(o.keepalive, chatKeepalive)),
+			roomsPath: channels.Endpoint(),
+		},
 		HTTP:             mux,
 		TrustedProxies:   proxies,
 		ProxyProtocol:    o.proxyProtocol,
-		MaxConns:         maxConns,
+		MaxConns:         with.conns,
 		MaxConnsPerIP:    o.maxConnsPerIP,
-		MaxHandshakes:    maxHandshakes,
+		MaxHandshakes:    with.handshakes,
 		MessageRate:      o.rateLimit,
 		ByteRate:         o.rateLimitBytes,
 		RateBurst:        o.rateBurst,
@@ -103,20 +136,33 @@ func newServer(o *options, maxConns, maxHandshakes int, joined joint, log *slog.
 		CompressMin:      o.compressMin,
 		Origins:          o.origins,
 		MaxMessage:       o.maxMessage,
+		KeepMessages:     chatLast,
 		MaxBacklog:       o.maxBacklog,
 		HandshakeTimeout: o.handshake,
 		Loops:            o.loops,
 		Workers:          o.broadcastWorkers,
-		Bus:              joined,
+		Bus:              with.joined,
 		Logger:           log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := channels.Attach(srv); err != nil {
-		return nil, errors.Join(err, srv.Shutdown(context.Background()))
+	ctx, cancel := context.WithTimeout(context.Background(), busTimeout)
+	defer cancel()
+	err = channels.Attach(ctx, srv, roomsPath)
+	if err == nil && with.joined != nil {
+		err = with.joined.Join()
 	}
-	return srv, nil
+	if err != nil {
+		return nil, nil, errors.Join(err, srv.Shutdown(context.Background()))
+	}
+	return srv, channels, nil
+}
+
+// processName is what backends are told of this process: the machine, and the process on it.
+func processName() string {
+	host, _ := os.Hostname() // the number will do
+	return fmt.Sprintf("%s_%d", host, os.Getpid())
 }
 
 // countTimeout is how long the workers have to say how many subscribers they

@@ -20,7 +20,7 @@ import (
 // serveHere serves in this process, with the options that args set.
 func serveHere(t *testing.T, bus joint, args ...string) (addr string) {
 	t.Helper()
-	srv, err := newServer(mustParse(t, args...), 100, 100, bus, slog.New(slog.DiscardHandler))
+	srv, _, err := newServer(mustParse(t, args...), share{conns: 100, handshakes: 100, joined: bus}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +164,7 @@ func (b busOf) Subscribers(_ context.Context, topic string) (int, error) {
 func (busOf) Listen(string, func([]byte)) error                     { return nil }
 func (busOf) Send(string, []byte) error                             { return nil }
 func (busOf) Answer(string, func([]byte) []byte) error              { return nil }
+func (busOf) Join() error                                           { return nil }
 func (busOf) Ask(context.Context, string, []byte) ([][]byte, error) { return nil, nil }
 
 func TestSubscribersPage(t *testing.T) {
@@ -192,7 +193,7 @@ func TestSubscribersPage(t *testing.T) {
 }
 
 func TestHealthOfOneProcess(t *testing.T) {
-	srv, err := newServer(mustParse(t), 100, 100, nil, slog.New(slog.DiscardHandler))
+	srv, _, err := newServer(mustParse(t), share{conns: 100, handshakes: 100}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,6 @@
 // Command server is the hubbub WebSocket server: /ws relays what is sent to a
-// topic to everyone who is on it, /echo sends it back, / is a chat page.
+// topic to everyone who is on it, /echo sends it back, /chat is a chat for plain WebSocket clients, / is a
+// chat page.
 //
 // Where the connections it is asked to hold are more than one process may have
 // descriptors, it starts workers and supervises them (supervisor.go). Otherwise

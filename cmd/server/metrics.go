@@ -74,7 +74,7 @@ func metricsOf(workers []*child, own prometheus.Gatherer, log *slog.Logger) http
 }
 
 func scrape(ctx context.Context, c *child) (families, error) {
-	if !c.ready.Load() {
+	if c.ready.Load() == nil {
 		return nil, fmt.Errorf("it is not ready")
 	}
 	resp, err := c.get(ctx, "/metrics")

@@ -152,7 +152,7 @@ func TestMetricsOfSilentWorkers(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	starting := fakeWorker(t, 1, answer(200, pageOfWorker0))
-	starting.ready.Store(false)
+	starting.ready.Store(nil)
 	for _, tt := range []struct {
 		name   string
 		worker *child

@@ -49,6 +49,15 @@ type options struct {
 	drain            time.Duration
 	namespaces       rulesFlag
 	anonymous        bool
+	dataDir          string
+	fsync            string
+	historyReplicas  int
+	apiKey           string
+	tokenHMACSecret  string
+	tokenPublicKey   list
+	tokenJWKS        string
+	tokenAudience    string
+	tokenIssuer      string
 	nats             string
 	natsPrefix       string
 	logFormat        string
@@ -94,12 +103,21 @@ func flags(o *options) *flag.FlagSet {
 	fs.IntVar(&o.maxMessage, "max-message", 64<<10, "largest message in `bytes` that a peer may send")
 	fs.IntVar(&o.maxBacklog, "max-backlog", 1<<20, "`bytes` that may wait for a reader that doesn't keep up")
 	fs.StringVar(&o.slow, "slow", "disconnect", "`policy` on /ws for readers whose backlog is full: disconnect, drop-oldest or drop-newest")
-	fs.DurationVar(&o.keepalive, "keepalive", 0, "`time` of silence after which a peer is pinged, and dropped after as long again; 0 for never")
+	fs.DurationVar(&o.keepalive, "keepalive", 0, "`time` of silence after which a peer is pinged, and dropped after as long again; 0 for never, but 30s on /chat")
 	fs.DurationVar(&o.handshake, "handshake-timeout", 10*time.Second, "`time` a peer has for its handshake")
 	fs.DurationVar(&o.drain, "drain", 10*time.Second, "`time` the connections have to end after SIGTERM or Ctrl-C")
 	o.namespaces = rulesFlag{rooms.DefaultRules}
-	fs.Var(&o.namespaces, namespacesFlag, "`rules` of the channels of /connection/websocket, in JSON: who may subscribe, publish and see who is there, by the part of their names before the colon; a map in the config file")
+	fs.Var(&o.namespaces, namespacesFlag, "`rules` of the channels of /connection/websocket, in JSON: who may subscribe, publish, see who is there and what was published, and how much of that is kept, by the part of their names before the colon; a map in the config file")
 	fs.BoolVar(&o.anonymous, "anonymous", true, "clients of /connection/websocket may connect without saying who they are")
+	fs.StringVar(&o.dataDir, "data-dir", "hubbub-data", "`directory` in which channels' histories are kept, for this server alone; made if there is none; not used with -nats")
+	fs.StringVar(&o.fsync, "fsync", "lazy", "`when` a publication is forced to disk: always, before it is acknowledged; or lazy, within two minutes, which loses some if the machine loses power")
+	fs.IntVar(&o.historyReplicas, "history-replicas", 1, "`number` of servers of the -nats cluster that keep each history")
+	fs.StringVar(&o.apiKey, "api-key", "", "`secret` by which backends may use the HTTP API at /api/; empty for no API; better in the environment, as "+envPrefix+"_API_KEY: all users of the machine see flags")
+	fs.StringVar(&o.tokenHMACSecret, "token-hmac-secret", "", "`secret` of tokens (JWT) signed with HS256, HS384 or HS512; better in the environment, as "+envPrefix+"_TOKEN_HMAC_SECRET: all users of the machine see flags")
+	fs.Var(&o.tokenPublicKey, "token-public-key", "PEM `files`, separated by commas, with the public keys of tokens signed with RSA, ECDSA or Ed25519")
+	fs.StringVar(&o.tokenJWKS, "token-jwks", "", "`URL` of a JSON Web Key Set with more of them; read every ten minutes, and when a token names a key that isn't in it")
+	fs.StringVar(&o.tokenAudience, "token-audience", "", "`name` that tokens have to be for (aud); empty for any")
+	fs.StringVar(&o.tokenIssuer, "token-issuer", "", "`name` that tokens have to be from (iss); empty for any")
 	fs.StringVar(&o.nats, "nats", "", "`URL` of a NATS server or cluster that joins several hubbub servers; without it, workers are joined by an embedded one")
 	fs.StringVar(&o.natsPrefix, "nats-prefix", "hubbub", "`prefix` of the subjects on -nats; servers that share it are one")
 	fs.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
@@ -168,6 +186,7 @@ func usage(fs *flag.FlagSet, w io.Writer) {
 
   /ws?topic=NAME          everything sent is relayed to everyone on the topic (default lobby)
   /echo                   everything sent comes back
+  /chat?room=&name=       a chat of plain text: the last 30 messages first, and who comes and goes
   /connection/websocket   channels, for clients of the Centrifuge protocol
   /                       a chat page
 
@@ -219,6 +238,8 @@ func (o *options) check() error {
 		oneOf("slow", o.slow, "disconnect", "drop-oldest", "drop-newest"),
 		atLeast("handshake-timeout", o.handshake, 100*time.Millisecond),
 		atLeast("drain", o.drain, 0),
+		oneOf("fsync", o.fsync, fsyncLazy, fsyncAlways),
+		inRange("history-replicas", o.historyReplicas, 1, 5),
 		oneOf("log-format", o.logFormat, "text", "json"),
 		oneOf("log-level", o.logLevel, "debug", "info", "warn", "error"),
 	}
@@ -237,6 +258,14 @@ func (o *options) check() error {
 		errs = append(errs, errors.New("-tls-cert needs an -addr with a port: Unix sockets aren't encrypted"))
 	case slices.Contains(o.addr, unixPrefix):
 		errs = append(errs, errors.New("-addr unix: needs a path"))
+	case o.nats == "" && o.historyReplicas > 1:
+		errs = append(errs, errors.New("-history-replicas needs a -nats cluster to keep them"))
+	case o.nats != "" && o.fsync == fsyncAlways:
+		errs = append(errs, errors.New("-fsync is for histories that this server keeps; with -nats, set sync_interval there"))
+	case o.nats == "" && o.dataDir == "" && o.namespaces.keepHistory():
+		errs = append(errs, errors.New("-data-dir is empty; histories of channels need it, or -namespaces without history_size"))
+	case (o.tokenAudience != "" || o.tokenIssuer != "") && !o.tokens():
+		errs = append(errs, errors.New("-token-audience and -token-issuer need a key: -token-hmac-secret, -token-public-key or -token-jwks"))
 	case o.proxyProtocol && len(o.trustedProxies) == 0:
 		errs = append(errs, errors.New("-proxy-protocol needs -trusted-proxies: anybody else could claim any address"))
 	}

@@ -57,6 +57,7 @@ func TestDefaults(t *testing.T) {
 		maxMessage: 64 << 10, maxBacklog: 1 << 20, slow: "disconnect",
 		handshake: 10 * time.Second, drain: 10 * time.Second,
 		namespaces: rulesFlag{rooms.DefaultRules}, anonymous: true,
+		dataDir: "hubbub-data", fsync: "lazy", historyReplicas: 1,
 		natsPrefix: "hubbub", logFormat: "text", logLevel: "info",
 	}
 	if got := mustParse(t); !reflect.DeepEqual(got, want) {
@@ -80,6 +81,10 @@ var otherThanDefault = map[string]string{
 	"rate-limit-bytes":  "1000",
 	"rate-burst":        "3s",
 	"compress":          "true",
+	"api-key":           "hush",
+	"data-dir":          "elsewhere",
+	"fsync":             "always",
+	"history-replicas":  "3",
 	"compress-min":      "100",
 	"workers":           "3",
 	"loops":             "2",
@@ -93,6 +98,11 @@ var otherThanDefault = map[string]string{
 	"drain":             "3s",
 	"namespaces":        `{"news": {"subscribe": "users"}}`,
 	"anonymous":         "false",
+	"token-hmac-secret": "a secret",
+	"token-public-key":  "a.pem,b.pem",
+	"token-jwks":        "https://a.example/keys",
+	"token-audience":    "us",
+	"token-issuer":      "them",
 	"nats":              "nats://a.example:4222,nats://b.example:4222",
 	"nats-prefix":       "a.b",
 	"log-format":        "json",
@@ -102,10 +112,13 @@ var otherThanDefault = map[string]string{
 
 // company is what some flags are only allowed with.
 var company = map[string][]string{
-	"tls-cert":       {"-tls-key", "key.pem"},
-	"tls-key":        {"-tls-cert", "cert.pem"},
-	"http-redirect":  {"-tls-cert", "cert.pem", "-tls-key", "key.pem"},
-	"proxy-protocol": {"-trusted-proxies", "10.0.0.1"},
+	"tls-cert":         {"-tls-key", "key.pem"},
+	"tls-key":          {"-tls-cert", "cert.pem"},
+	"http-redirect":    {"-tls-cert", "cert.pem", "-tls-key", "key.pem"},
+	"proxy-protocol":   {"-trusted-proxies", "10.0.0.1"},
+	"history-replicas": {"-nats", "nats://127.0.0.1:1"},
+	"token-audience":   {"-token-jwks", "https://a.example/keys"},
+	"token-issuer":     {"-token-public-key", "key.pem"},
 }
 
 // mustParseOnly returns what the flags say, allowed or not.
@@ -235,6 +248,7 @@ func TestChoices(t *testing.T) {
 		want string
 	}{
 		{"slow", []string{"disconnect", "drop-oldest", "drop-newest"}, "drop", `-slow is "drop"; it has to be one of disconnect, drop-oldest, drop-newest`},
+		{"fsync", []string{"lazy", "always"}, "never", `-fsync is "never"; it has to be one of lazy, always`},
 		{"log-format", []string{"text", "json"}, "JSON", `-log-format is "JSON"; it has to be one of text, json`},
 		{"log-level", []string{"debug", "info", "warn", "error"}, "", `-log-level is ""; it has to be one of debug, info, warn, error`},
 		{"handshake-timeout", []string{"100ms", "1h"}, "99ms", "-handshake-timeout is 99ms; it has to be at least 100ms"},
@@ -282,6 +296,11 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"a certificate without a key", []string{"-tls-cert", "c.pem"}, []string{"-tls-cert and -tls-key go together"}},
 		{"a redirect to nowhere", []string{"-http-redirect", ":80"}, []string{"-http-redirect", "-tls-cert"}},
 		{"the header of any proxy", []string{"-proxy-protocol"}, []string{"-proxy-protocol", "-trusted-proxies"}},
+		{"replicas of nothing", []string{"-history-replicas", "3"}, []string{"-history-replicas", "-nats"}},
+		{"fsync of another's disk", []string{"-nats", "nats://127.0.0.1:1", "-fsync", "always"}, []string{"-fsync", "-nats"}},
+		{"nowhere for histories", []string{"-data-dir", ""}, []string{"-data-dir", "-namespaces"}},
+		{"an audience of no tokens", []string{"-token-audience", "us"}, []string{"-token-audience", "-token-hmac-secret"}},
+		{"an issuer of no tokens", []string{"-token-issuer", "them"}, []string{"-token-issuer", "-token-jwks"}},
 		{"no network", []string{"-trusted-proxies", "10.0.0.0/8,proxy.example"}, []string{"-trusted-proxies", `"proxy.example"`}},
 		{"no such rule", []string{"-config", configFile(t, "namespaces:\n  chat: {subscribe: all}\n")}, []string{"namespaces", `subscribe of the namespace "chat" is "all"`, "anyone"}},
 		{"namespaces that are none", []string{"-config", configFile(t, "namespaces: chat\n")}, []string{"namespaces"}},

@@ -52,7 +52,7 @@ func launch(t *testing.T, command ...string) *process {
 	dir := t.TempDir()
 	p := &process{t: t, out: filepath.Join(dir, "out"), log: filepath.Join(dir, "log"), ended: make(chan struct{})}
 	p.cmd = exec.Command(command[0], command[1:]...)
-	p.cmd.Env = serverEnv()
+	p.cmd.Env = append(serverEnv(), "HUBBUB_DATA_DIR="+filepath.Join(dir, "data"))
 	out, err := os.Create(p.out)
 	if err != nil {
 		t.Fatal(err)

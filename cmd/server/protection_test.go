@@ -131,10 +131,10 @@ func TestConnsPerIP(t *testing.T) {
 	}
 }
 
-// TestHandshakesMakeRoom: the oldest that says nothing goes when another comes.
+// TestHandshakesMakeRoom: the oldest that says nothing goes when another comes. Who says something is in.
 func TestHandshakesMakeRoom(t *testing.T) {
 	p := start(t, "-max-conns", "100", "-loops", "1", "-max-handshakes", "1", "-handshake-timeout", "1h")
-	silent := make([]net.Conn, 3)
+	silent := make([]net.Conn, 4)
 	for i := range silent {
 		conn, err := net.Dial("tcp", p.addr)
 		if err != nil {
@@ -143,10 +143,7 @@ func TestHandshakesMakeRoom(t *testing.T) {
 		defer conn.Close()
 		silent[i] = newClient(t, conn, nil).conn
 	}
-	c := dial(t, p.addr, "/echo")
-	c.send("in")
-	c.expect("in")
-	for i, conn := range silent {
+	for i, conn := range silent[:3] {
 		if p, err := io.ReadAll(conn); err != nil || len(p) != 0 {
 			t.Errorf("number %d: %q and %v, want the end of the stream", i, p, err)
 		}
@@ -154,4 +151,7 @@ func TestHandshakesMakeRoom(t *testing.T) {
 	if n := p.count(refusals, "crowded"); n != 3 {
 		t.Errorf("%v are counted as crowded out, want 3", n)
 	}
+	c := dial(t, p.addr, "/echo")
+	c.send("in")
+	c.expect("in")
 }

@@ -11,7 +11,7 @@ func TestInheritedRole(t *testing.T) {
 	if r, ok, err := inheritedRole(); ok || err != nil {
 		t.Errorf("without a supervisor: %+v, %v, %v", r, ok, err)
 	}
-	want := role{Index: 1, Conns: 2, Bus: "nats://token@127.0.0.1:1", Prefix: "p", Nodes: 3, Of: 4}
+	want := role{Index: 1, Conns: 2, Bus: "nats://token@127.0.0.1:1", Prefix: "p", ID: "i", Of: 4}
 	told, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 func TestEnvironmentOfWorkers(t *testing.T) {
 	args := []string{"-config", configFile(t, "max-message: 999\norigins: [https://a.example, https://b.example]\n")}
 	for name, value := range otherThanDefault {
-		if name != "max-message" && name != "origins" {
+		if name != "max-message" && name != "origins" && name != "fsync" { // which doesn't go with -nats
 			args = append(args, "-"+name+"="+value)
 		}
 	}

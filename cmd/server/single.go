@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -15,27 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"hubbub"
-	"hubbub/internal/bus"
 )
-
-// dialNATS joins the bus that -nats names. The error doesn't repeat the URL, which
-// may hold a password.
-func dialNATS(o *options, name string, log *slog.Logger) (*bus.NATS, error) {
-	b, err := dialBus(o.nats, o.natsPrefix, name, 0, log)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("-nats: %w", err)}
-	}
-	return b, nil
-}
-
-// dialBus joins the bus at url. nodes is the number of servers on it, zero if
-// that isn't known.
-func dialBus(url, prefix, name string, nodes int, log *slog.Logger) (*bus.NATS, error) {
-	return bus.DialNATS(bus.NATSConfig{
-		URL: url, Prefix: prefix, Name: name, Nodes: nodes,
-		OnError: func(err error) { log.Error("the bus has a problem", "error", err) },
-	})
-}
 
 // runSingle serves in this process alone.
 func runSingle(o *options, log *slog.Logger) error {
@@ -50,23 +29,32 @@ func runSingle(o *options, log *slog.Logger) error {
 		return err
 	}
 	defer ls.close()
+	hub, err := openBus(o, 1, "hubbub", log)
+	if err != nil {
+		return err
+	}
+	defer hub.close()
 	var joined joint
 	var more []prometheus.Collector
 	check := func() error { return nil }
-	if o.nats != "" {
-		b, err := dialNATS(o, "hubbub", log)
-		if err != nil {
-			return err
-		}
-		defer b.Close()
-		joined, check, more = b, b.Check, append(more, busLost(b))
+	if hub.nats != nil {
+		check, more = hub.nats.Check, append(more, busLost(hub.nats))
 	}
-	srv, err := newServer(o, o.maxConns, o.maxHandshakes, joined, log)
+	if o.nats != "" {
+		joined = hub.nats
+	}
+	serving, end := context.WithCancel(context.Background())
+	defer end()
+	verifier, err := newVerifier(serving, o, log)
+	if err != nil {
+		return err
+	}
+	srv, channels, err := newServer(o, share{o.maxConns, o.maxHandshakes, joined, hub.logs, verifier}, log)
 	if err != nil {
 		return err
 	}
 	if ls.admin != nil {
-		metrics := promhttp.HandlerFor(newRegistry(append(more, srv)...), promhttp.HandlerOpts{})
+		metrics := promhttp.HandlerFor(newRegistry(append(more, srv, channels)...), promhttp.HandlerOpts{})
 		defer serveAdmin(ls.admin, adminMux(metrics, func() health { return healthOf(srv, check) }), log)()
 	}
 	if ls.redirect != nil {

@@ -31,7 +31,8 @@ type supervisor struct {
 	log      *slog.Logger
 	public   []*os.File // the sockets the workers accept from
 	lifeline *os.File   // read end of a pipe whose write end only we have
-	role     role       // what the workers are told, but for their index
+	role     role       // what the workers are told, but for their index and id
+	bus      *bus.NATS
 	workers  []*child
 
 	wg sync.WaitGroup // one for each worker's keeper
@@ -44,7 +45,7 @@ type child struct {
 	index  int
 	admin  *os.File // the listening Unix socket that it answers on
 	client *http.Client
-	ready  atomic.Bool // it has answered, and hasn't ended since
+	ready  atomic.Pointer[string] // its id on the bus, if it has answered and hasn't ended since
 }
 
 // Back-off of a worker that dies: from the first to the last wait, doubled each
@@ -67,6 +68,9 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 	if _, err := tlsConfig(o, log); err != nil {
 		return err // once, rather than from every worker
 	}
+	if err := checkVerifier(o, log); err != nil {
+		return err
+	}
 	ls, err := openListeners(o)
 	if err != nil {
 		return err
@@ -88,19 +92,14 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 		defer f.Close()
 		s.public = append(s.public, f)
 	}
+	hub, err := openBus(o, p.workers, "hubbub supervisor", log)
+	if err != nil {
+		return err
+	}
+	defer hub.close()
+	s.bus = hub.nats
 	if o.nats == "" {
-		embedded, err := bus.StartEmbedded()
-		if err != nil {
-			return err
-		}
-		defer embedded.Close()
-		s.role.Bus, s.role.Nodes = embedded.URL(), p.workers
-	} else {
-		b, err := dialNATS(o, "hubbub supervisor", log)
-		if err != nil {
-			return err // once, rather than from every worker
-		}
-		b.Close()
+		s.role.Bus = hub.embedded.URL()
 	}
 	var held *os.File
 	if s.lifeline, held, err = os.Pipe(); err != nil {
@@ -130,6 +129,7 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 		}
 		defer stop()
 	}
+	hub.nats.Vouch(s.alive)
 	for _, c := range s.workers {
 		s.wg.Go(func() { s.keep(ctx, c, started) })
 	}
@@ -163,6 +163,16 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 	s.starting.Unlock()
 	s.wg.Wait()
 	return nil
+}
+
+// alive returns the ids of the workers that serve.
+func (s *supervisor) alive() (ids []string) {
+	for _, c := range s.workers {
+		if id := c.ready.Load(); id != nil {
+			ids = append(ids, *id)
+		}
+	}
+	return ids
 }
 
 func newChild(index int) (*child, error) {
@@ -225,7 +235,7 @@ func (s *supervisor) keep(ctx context.Context, c *child, started chan<- error) {
 // worker is asked to end, and killed if it doesn't within -drain and a little.
 func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	r := s.role
-	r.Index = c.index
+	r.Index, r.ID = c.index, bus.NewID()
 	told, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -246,13 +256,13 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	if err != nil {
 		return fmt.Errorf("starting the program again: %w", err)
 	}
-	defer c.ready.Store(false)
+	defer c.ready.Store(nil)
 
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { // its admin socket listens already: this waits for an answer
 		if c.answers(ctx, over) {
-			c.ready.Store(true)
+			c.ready.Store(&r.ID)
 			up()
 		}
 	})
@@ -271,6 +281,7 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 		}
 	})
 	err = cmd.Wait()
+	s.bus.Gone(r.ID)
 	close(over)
 	wg.Wait()
 	if err == nil {
@@ -334,7 +345,7 @@ func (s *supervisor) health() health {
 	answers := make([]health, len(s.workers))
 	var wg sync.WaitGroup
 	for i, c := range s.workers {
-		if !c.ready.Load() {
+		if c.ready.Load() == nil {
 			continue
 		}
 		wg.Go(func() {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"hubbub/internal/bus"
 )
 
 // roleEnv is the environment variable by which a supervisor tells a process
@@ -25,8 +27,8 @@ type role struct {
 	Handshakes int    `json:"handshakes"` // of these, at their handshake at most
 	Bus        string `json:"bus"`        // NATS URL
 	Prefix     string `json:"prefix"`
-	Nodes      int    `json:"nodes"` // servers on the bus, 0 if unknown
-	Of         int    `json:"of"`    // workers of this supervisor
+	ID         string `json:"id"` // on the bus
+	Of         int    `json:"of"` // workers of this supervisor
 }
 
 // The descriptors a worker inherits.
@@ -81,16 +83,26 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	b, err := dialBus(r.Bus, r.Prefix, fmt.Sprintf("hubbub worker %d", r.Index), r.Nodes, log)
+	b, err := dialBus(o, bus.NATSConfig{URL: r.Bus, Prefix: r.Prefix, Name: fmt.Sprintf("hubbub worker %d", r.Index), ID: r.ID}, log)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	srv, err := newServer(o, r.Conns, r.Handshakes, b, log)
+	logs, err := openLogs(o, b)
 	if err != nil {
 		return err
 	}
-	metrics := promhttp.HandlerFor(newRegistry(srv, busLost(b)), promhttp.HandlerOpts{})
+	serving, end := context.WithCancel(context.Background())
+	defer end()
+	verifier, err := newVerifier(serving, o, log)
+	if err != nil {
+		return err
+	}
+	srv, channels, err := newServer(o, share{r.Conns, r.Handshakes, b, logs, verifier}, log)
+	if err != nil {
+		return err
+	}
+	metrics := promhttp.HandlerFor(newRegistry(srv, channels, busLost(b)), promhttp.HandlerOpts{})
 	mux := adminMux(metrics, func() health { return healthOf(srv, b.Check) })
 	defer serveAdmin(admin, mux, log)()
 	forgetStartup()

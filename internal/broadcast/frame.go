@@ -25,6 +25,9 @@ var (
 // Release gives the buffer back to its pool, so that nothing may be used after
 // one's own Release. With the build tag hubbubdebug that panics.
 type Frame struct {
+	// Lossy says that readers who don't keep up go without it. Set before it is shared.
+	Lossy bool
+
 	buf  *bytebufferpool.ByteBuffer
 	refs atomic.Int32
 
@@ -70,6 +73,8 @@ func (f *Frame) In(e Encoding, encode Encoder) *Frame {
 	if *form == nil {
 		if *form = encode(f.Bytes(), e); *form == nil {
 			*form = f
+		} else {
+			(*form).Lossy = f.Lossy
 		}
 	}
 	return *form
@@ -79,10 +84,23 @@ func (f *Frame) In(e Encoding, encode Encoder) *Frame {
 func NewFrame(head, payload []byte) *Frame {
 	f := frames.Get().(*Frame)
 	f.buf = frameBuffers.Get()
+	return f.fill(head, payload)
+}
+
+func (f *Frame) fill(head, payload []byte) *Frame {
 	f.buf.B = append(append(f.buf.B[:0], head...), payload...)
 	f.refs.Store(1)
+	f.Lossy = false
 	live.Add(1)
 	return f
+}
+
+// NewLastingFrame is NewFrame for what is kept for long: its buffer is as large as the message, not as a pooled one
+// happens to be.
+func NewLastingFrame(head, payload []byte) *Frame {
+	f := frames.Get().(*Frame)
+	f.buf = &bytebufferpool.ByteBuffer{B: make([]byte, 0, len(head)+len(payload))}
+	return f.fill(head, payload)
 }
 
 // Bytes returns the frame's bytes. Nobody may change them.

@@ -1,6 +1,8 @@
 // Package bus joins servers: what is published in one reaches the subscribers
 // of all. The processes of one machine are joined by a NATS server that their
-// supervisor embeds (embedded.go); machines by a NATS cluster (nats.go).
+// supervisor embeds (embedded.go); machines by a NATS cluster (nats.go). Who is
+// there is known from beats (join.go, roster.go). What is to be kept goes into logs
+// (log.go, read.go, follow.go).
 package bus
 
 import (
@@ -18,10 +20,12 @@ type Bus interface {
 	// order.
 	Attach(node Node) error
 	// Publish sends a message to all servers, without waiting for them. The
-	// payload is only valid until it returns.
+	// payload is only valid until it returns. The type is passed on as it is:
+	// it tells what is to be kept, too.
 	Publish(topic string, t wire.MessageType, payload []byte) error
 	// Subscribers adds up the subscribers that the servers have for a topic.
-	// It returns an error rather than a number that leaves some out.
+	// It returns an error rather than a number that leaves out a server that
+	// is alive and can be reached.
 	Subscribers(ctx context.Context, topic string) (int, error)
 }
 

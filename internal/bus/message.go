@@ -27,7 +27,7 @@ func parse(p []byte) (topic string, t wire.MessageType, payload []byte, err erro
 	}
 	t = wire.MessageType(p[0])
 	n, size := binary.Uvarint(p[1:])
-	if size <= 0 || n > uint64(len(p)-1-size) || t != wire.Text && t != wire.Binary {
+	if size <= 0 || n > uint64(len(p)-1-size) || t&^wire.Kept != wire.Text && t&^wire.Kept != wire.Binary {
 		return "", 0, nil, errMalformed
 	}
 	p = p[1+size:]

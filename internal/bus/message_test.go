@@ -55,9 +55,10 @@ func TestParseRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("\x01\x05lobbyhi"))
 	f.Add([]byte("\x02\x00"))
+	f.Add([]byte("\x81\x05lobby12345678hi"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if topic, typ, payload, err := parse(p); err == nil {
-			if typ != wire.Text && typ != wire.Binary {
+			if plain := typ &^ wire.Kept; plain != wire.Text && plain != wire.Binary {
 				t.Errorf("type %d", typ)
 			}
 			// The length may have been longer than it had to be.
@@ -66,7 +67,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		topic, payload := string(p[:len(p)/2]), p[len(p)/2:]
-		for _, typ := range []wire.MessageType{wire.Text, wire.Binary} {
+		for _, typ := range []wire.MessageType{wire.Text, wire.Binary, wire.Text | wire.Kept, wire.Binary | wire.Kept} {
 			gotTopic, gotType, gotPayload, err := parse(encode(topic, typ, payload))
 			if err != nil || gotTopic != topic || gotType != typ || !bytes.Equal(gotPayload, payload) {
 				t.Errorf("%q, %d, %q came back as %q, %d, %q, %v", topic, typ, payload, gotTopic, gotType, gotPayload, err)

@@ -2,10 +2,10 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 
@@ -20,42 +20,74 @@ const pendingBytes = 256 << 20
 const (
 	nameMessages = "messages"
 	nameCount    = "subscribers"
+	nameServers  = "servers"
 )
 
 // NATSConfig says how to join a bus over NATS.
 type NATSConfig struct {
-	URL    string // one or several, separated by commas
+	URL string // one or several, separated by commas
+	// In is a server in this very process, instead of URL.
+	In     *Embedded
 	Prefix string // of the subjects; servers that share it are joined
 	Name   string // of the connection, for the NATS server's operator
-	// Nodes is the number of servers on the bus, zero if that isn't known: the
-	// Subscribers of all can't be added up then.
-	Nodes int
+	ID     string // of this server among those that are joined, from NewID; empty for a new one
 	// OnError is told of lost messages and lost connections, each once.
 	OnError func(error)
+	// Room returns an error while nothing may be appended to logs, for want of disk space; nil for always.
+	Room func() error
 }
 
 // NATS is a Bus over a NATS server or cluster. Every server gets every message:
 // one subject carries all topics, so that a subscription to a topic takes
 // effect at once, without a round trip.
 type NATS struct {
-	cfg  NATSConfig
-	nc   *nats.Conn
-	node Node
+	// Static after construction.
+	cfg     NATSConfig
+	nc      *nats.Conn
+	acks    *acks
+	roster  *roster
+	answers string // the prefix of the subjects to which answers come, with its dot
+	clock   clock
 
-	mu        sync.Mutex
-	listening []*nats.Subscription // whose messages may be lost; guarded by mu
+	node    Node
+	own     string // a subject that nobody else listens to; static after Join
+	joined  atomic.Bool
+	beating sync.WaitGroup
+	leaving chan struct{} // closed by Close
+	closing sync.Once
+
+	mu        sync.Mutex           // guards what follows
+	listening []*nats.Subscription // whose messages may be lost
+	gaps      []func()             // called when some may have been
 }
 
 // DialNATS connects to a NATS server. The caller has to Close the NATS.
-func DialNATS(cfg NATSConfig) (*NATS, error) {
-	b := &NATS{cfg: cfg}
+func DialNATS(cfg NATSConfig) (*NATS, error) { return dialNATS(cfg, realClock) }
+
+func dialNATS(cfg NATSConfig, clock clock) (*NATS, error) {
+	if cfg.ID == "" {
+		cfg.ID = NewID()
+	}
+	b := &NATS{cfg: cfg, roster: newRoster(cfg.ID), clock: clock, leaving: make(chan struct{})}
 	var err error
+	where := nats.Option(func(*nats.Options) error { return nil })
+	if cfg.In != nil {
+		cfg.URL, where = cfg.In.URL(), cfg.In.within()
+	}
 	b.nc, err = nats.Connect(cfg.URL,
+		where,
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // the operator may still put it right
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			cfg.OnError(fmt.Errorf("bus: %w", err))
+			b.gap()
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			if b.joined.Load() {
+				b.announce(note{ID: b.roster.id}) // others may have given it up
+			}
+			b.gap()
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -66,15 +98,51 @@ func DialNATS(cfg NATSConfig) (*NATS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: connecting to NATS: %w", err)
 	}
+	b.acks, err = newAcks(b.nc)
+	if err == nil {
+		err = b.listenForAnswers()
+	}
+	if err != nil {
+		b.nc.Close()
+		return nil, fmt.Errorf("bus: subscribing: %w", err)
+	}
 	return b, nil
 }
 
-// Close ends the connection, after what was published has been sent.
-func (b *NATS) Close() {
+// onGap has f called when messages may have been lost.
+func (b *NATS) onGap(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gaps = append(b.gaps, f)
+}
+
+func (b *NATS) gap() {
+	b.mu.Lock()
+	gaps := b.gaps
+	b.mu.Unlock()
+	for _, f := range gaps {
+		f()
+	}
+}
+
+// room returns an error if nothing may be appended to logs.
+func (b *NATS) room() error {
+	if b.cfg.Room == nil {
+		return nil
+	}
+	return b.cfg.Room()
+}
+
+// Close leaves the other servers, and ends the connection after what was published has been sent.
+func (b *NATS) Close() { b.closing.Do(b.close) }
+
+func (b *NATS) close() {
+	b.leave()
 	if b.nc.IsConnected() { // Flush would wait in vain for a server that is away
 		b.nc.Flush()
 	}
 	b.nc.Close()
+	b.acks.close()
 }
 
 // Lost returns the number of messages that this server was too slow to take.
@@ -126,7 +194,7 @@ func (b *NATS) onMessage(data []byte) {
 	b.node.Deliver(topic, t, payload)
 }
 
-// Subscribers implements Bus: it asks every server and waits for all to answer.
+// Subscribers implements Bus: it asks every server.
 func (b *NATS) Subscribers(ctx context.Context, topic string) (int, error) {
 	answers, err := b.Ask(ctx, nameCount, []byte(topic))
 	if err != nil {
@@ -164,14 +232,6 @@ func (b *NATS) Send(name string, data []byte) error {
 	return nil
 }
 
-// Answer has f answer what any of the servers asks by that name.
-func (b *NATS) Answer(name string, f func(question []byte) []byte) error {
-	_, err := b.nc.Subscribe(b.subject(name), func(m *nats.Msg) {
-		_ = m.Respond(f(m.Data)) // who asked notices that an answer is missing
-	})
-	return b.attached(err)
-}
-
 // attached waits until a subscription stands, if that has worked so far.
 func (b *NATS) attached(err error) error {
 	if err == nil {
@@ -181,31 +241,6 @@ func (b *NATS) attached(err error) error {
 		return fmt.Errorf("bus: subscribing: %w", err)
 	}
 	return nil
-}
-
-// Ask asks all servers and returns their answers. It is an error if one is missing.
-func (b *NATS) Ask(ctx context.Context, name string, question []byte) ([][]byte, error) {
-	if b.cfg.Nodes == 0 {
-		return nil, errors.New("bus: the number of servers isn't known, so they can't all be asked")
-	}
-	inbox := b.nc.NewInbox()
-	sub, err := b.nc.SubscribeSync(inbox)
-	if err != nil {
-		return nil, fmt.Errorf("bus: asking: %w", err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	if err := b.nc.PublishRequest(b.subject(name), inbox, question); err != nil {
-		return nil, fmt.Errorf("bus: asking: %w", err)
-	}
-	var answers [][]byte
-	for range b.cfg.Nodes {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("bus: %d of %d servers have answered: %w", len(answers), b.cfg.Nodes, err)
-		}
-		answers = append(answers, m.Data)
-	}
-	return answers, nil
 }
 
 func (b *NATS) subject(name string) string { return b.cfg.Prefix + "." + name }

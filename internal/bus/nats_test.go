@@ -1,9 +1,9 @@
 package bus
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -34,7 +34,7 @@ func (p *problems) about(part string) []error {
 
 func embedded(t *testing.T) *Embedded {
 	t.Helper()
-	e, err := StartEmbedded()
+	e, err := StartEmbedded(EmbeddedConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestRestart(t *testing.T) {
 	var members []*member
 	var buses []*NATS
 	for i := range said {
-		b := dial(t, NATSConfig{URL: p.url(), Prefix: "test", Nodes: len(said), OnError: said[i].add})
+		b := dial(t, NATSConfig{URL: p.url(), Prefix: "test", OnError: said[i].add})
 		buses = append(buses, b)
 		members = append(members, newMember(t, b))
 		members[i].attach()
@@ -136,6 +136,9 @@ func TestAttachErrors(t *testing.T) {
 	if err := b.Answer("who", nil); !errors.Is(err, nats.ErrBadSubject) {
 		t.Errorf("Answer below a prefix with a space: %v", err)
 	}
+	if err := b.Join(); !errors.Is(err, nats.ErrBadSubject) {
+		t.Errorf("Join below a prefix with a space: %v", err)
+	}
 }
 
 func TestPublishErrors(t *testing.T) {
@@ -161,7 +164,7 @@ func TestPublishErrors(t *testing.T) {
 // TestCloseSends: what was published just before isn't lost.
 func TestCloseSends(t *testing.T) {
 	e := embedded(t)
-	members := attach(t, dialAll(t, e.URL(), 2, 2))
+	members := attach(t, dialAll(t, e.URL(), 2))
 	leaving, there := members[0], members[1]
 	var sent []message
 	for i := range 1000 {
@@ -198,16 +201,21 @@ func TestPrefixesKeepApart(t *testing.T) {
 func TestForeignMessages(t *testing.T) {
 	e := embedded(t)
 	var said problems
-	b := dial(t, NATSConfig{URL: e.URL(), Prefix: "test", Nodes: 1, OnError: said.add})
+	b := dial(t, NATSConfig{URL: e.URL(), Prefix: "test", OnError: said.add})
 	m := newMember(t, b)
 	m.attach()
-	if err := b.nc.Publish("test."+nameMessages, []byte("{}")); err != nil {
-		t.Fatal(err)
+	for _, subject := range []string{"test." + nameMessages, "test." + nameServers, b.answers + "1", b.answers + "one"} {
+		if err := b.nc.Publish(subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	m.publish(text(0, 0))
 	expect(t, "node", m.await(text(0, 0)), []message{text(0, 0)})
-	if errs := said.about(""); len(errs) != 1 || !errors.Is(errs[0], errMalformed) {
-		t.Errorf("OnError was told %v, want errMalformed", errs)
+	eventually(t, "being told", func() bool { return len(said.about("")) == 4 })
+	for _, err := range said.about("") {
+		if !errors.Is(err, errMalformed) {
+			t.Errorf("OnError was told %v, want errMalformed", err)
+		}
 	}
 }
 
@@ -241,14 +249,17 @@ func TestLostMessagesAreCounted(t *testing.T) {
 
 // TestForeignAnswers: a number of subscribers isn't made up.
 func TestForeignAnswers(t *testing.T) {
-	b := dial(t, NATSConfig{URL: embedded(t).URL(), Prefix: "test", Nodes: 1})
-	_, err := b.nc.Subscribe("test."+nameCount, func(m *nats.Msg) { m.Respond([]byte("many")) })
-	if err != nil {
+	e := embedded(t)
+	one := attach(t, []Bus{dial(t, NATSConfig{URL: e.URL(), Prefix: "test"})})[0].bus.(*NATS)
+	other := dial(t, NATSConfig{URL: e.URL(), Prefix: "test"})
+	if err := other.Answer(nameCount, func([]byte) []byte { return []byte("many") }); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if n, err := b.Subscribers(ctx, "lobby"); err == nil || !strings.Contains(err.Error(), `"many"`) {
+	if err := other.Join(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "hearing of each other", func() bool { return len(one.roster.there()) == 2 })
+	if n, err := one.Subscribers(within(t), "lobby"); err == nil || !strings.Contains(err.Error(), `"many"`) {
 		t.Errorf("%d subscribers and %v, want an error that shows the answer", n, err)
 	}
 }

@@ -25,6 +25,7 @@ type natsRole struct {
 	Port       int // -1 for one of the kernel's choice
 	Token      string
 	MaxPayload int32
+	Dir        string // for JetStream; none without
 }
 
 // externalPayload is the largest message that the external server carries, in
@@ -40,6 +41,7 @@ func beNATS(told string) int {
 	}
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: role.Port, Authorization: role.Token, MaxPayload: role.MaxPayload, NoLog: true, NoSigs: true,
+		JetStream: role.Dir != "", StoreDir: role.Dir,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -60,14 +62,18 @@ func beNATS(told string) int {
 type natsProcess struct {
 	t    *testing.T
 	port int
+	dir  string    // for JetStream; none without
 	cmd  *exec.Cmd // nil while it is down
 }
 
 const natsToken = "s3cret"
 
-func startNATS(t *testing.T) *natsProcess {
+func startNATS(t *testing.T) *natsProcess { return startNATSIn(t, "") }
+
+// startNATSIn starts a server that has JetStream, if a directory for that is given.
+func startNATSIn(t *testing.T, dir string) *natsProcess {
 	t.Helper()
-	p := &natsProcess{t: t, port: server.RANDOM_PORT}
+	p := &natsProcess{t: t, port: server.RANDOM_PORT, dir: dir}
 	t.Cleanup(func() {
 		if p.cmd != nil {
 			p.kill()
@@ -86,7 +92,7 @@ func (p *natsProcess) url() string {
 // start starts the server, which lets in who knows the token.
 func (p *natsProcess) start(token string) {
 	p.t.Helper()
-	role, err := json.Marshal(natsRole{Port: p.port, Token: token, MaxPayload: externalPayload})
+	role, err := json.Marshal(natsRole{Port: p.port, Token: token, MaxPayload: externalPayload, Dir: p.dir})
 	if err != nil {
 		p.t.Fatal(err)
 	}

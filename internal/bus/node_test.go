@@ -36,7 +36,7 @@ type member struct {
 	got []message
 }
 
-// attach makes a server of every bus.
+// attach makes a server of every bus, and has them get to know each other.
 func attach(t *testing.T, buses []Bus) []*member {
 	t.Helper()
 	members := make([]*member, len(buses))
@@ -44,7 +44,16 @@ func attach(t *testing.T, buses []Bus) []*member {
 		members[i] = newMember(t, b)
 		members[i].attach()
 	}
+	acquainted(t, members)
 	return members
+}
+
+// acquainted waits until all know each other, and nobody else.
+func acquainted(t *testing.T, members []*member) {
+	t.Helper()
+	for i, m := range members {
+		eventually(t, fmt.Sprint("node ", i, " to know all"), func() bool { return len(m.bus.(*NATS).roster.there()) == len(members) })
+	}
 }
 
 func newMember(t *testing.T, b Bus) *member {
@@ -54,6 +63,9 @@ func newMember(t *testing.T, b Bus) *member {
 func (m *member) attach() {
 	m.t.Helper()
 	if err := m.bus.Attach(m); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.bus.(*NATS).Join(); err != nil {
 		m.t.Fatal(err)
 	}
 }

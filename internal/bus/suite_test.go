@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,9 +14,9 @@ import (
 // mode is a way to join servers. All have to pass the same tests.
 type mode struct {
 	name string
-	// join returns n buses that are joined, and that think they are of so many
-	// nodes. They are closed when the test ends.
-	join func(t *testing.T, n, nodes int) []Bus
+	// join returns n buses of the same servers. They are closed when the test
+	// ends.
+	join func(t *testing.T, n int) []Bus
 	// largest is the size in bytes of a payload that still passes.
 	largest int
 }
@@ -27,24 +26,14 @@ var modes = []mode{
 	{"external", joinExternal, 1 << 20},
 }
 
-func joinEmbedded(t *testing.T, n, nodes int) []Bus {
-	e, err := StartEmbedded()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return dialAll(t, e.URL(), n, nodes)
-}
+func joinEmbedded(t *testing.T, n int) []Bus { return dialAll(t, embedded(t).URL(), n) }
+func joinExternal(t *testing.T, n int) []Bus { return dialAll(t, startNATS(t).url(), n) }
 
-func joinExternal(t *testing.T, n, nodes int) []Bus {
-	return dialAll(t, startNATS(t).url(), n, nodes)
-}
-
-func dialAll(t *testing.T, url string, n, nodes int) []Bus {
+func dialAll(t *testing.T, url string, n int) []Bus {
 	t.Helper()
 	buses := make([]Bus, n)
 	for i := range buses {
-		buses[i] = dial(t, NATSConfig{URL: url, Prefix: "test", Name: fmt.Sprint("node ", i), Nodes: nodes})
+		buses[i] = dial(t, NATSConfig{URL: url, Prefix: "test", Name: fmt.Sprint("node ", i)})
 	}
 	return buses
 }
@@ -55,7 +44,7 @@ func dial(t *testing.T, cfg NATSConfig) *NATS {
 	if cfg.OnError == nil {
 		cfg.OnError = func(err error) { t.Errorf("the bus says: %v", err) }
 	}
-	b, err := DialNATS(cfg)
+	b, err := dialNATS(cfg, standing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,10 +52,16 @@ func dial(t *testing.T, cfg NATSConfig) *NATS {
 	return b
 }
 
+// standing is a clock by which nothing happens: tests beat themselves, and wait for what has to be heard.
+var standing = clock{
+	beats: func() (<-chan time.Time, func()) { return nil, func() {} },
+	quiet: func() {},
+}
+
 // inEveryMode runs test once for each mode, with n servers joined.
 func inEveryMode(t *testing.T, n int, test func(t *testing.T, m mode, members []*member)) {
 	for _, m := range modes {
-		t.Run(m.name, func(t *testing.T) { test(t, m, attach(t, m.join(t, n, n))) })
+		t.Run(m.name, func(t *testing.T) { test(t, m, attach(t, m.join(t, n))) })
 	}
 }
 
@@ -150,7 +145,7 @@ func TestSlowNodeHoldsUpNobodyElse(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			var members []*member
-			for _, b := range mode.join(t, 3, 3) {
+			for _, b := range mode.join(t, 3) {
 				members = append(members, newMember(t, b))
 			}
 			slow := members[1]
@@ -197,32 +192,6 @@ func TestSubscribersAreAddedUp(t *testing.T) {
 		}
 		wg.Wait()
 	})
-}
-
-func TestSubscribersOfMissingNodes(t *testing.T) {
-	for _, m := range modes {
-		t.Run(m.name, func(t *testing.T) {
-			members := attach(t, m.join(t, 2, 3))
-			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-			defer cancel()
-			n, err := members[0].bus.Subscribers(ctx, "lobby")
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "of 3 servers") {
-				t.Errorf("%d subscribers and %v, want that the deadline has passed, and for how many servers", n, err)
-			}
-		})
-	}
-}
-
-func TestSubscribersOfUnknownNodes(t *testing.T) {
-	for _, m := range modes {
-		t.Run(m.name, func(t *testing.T) {
-			members := attach(t, m.join(t, 2, 0))
-			n, err := members[0].bus.Subscribers(context.Background(), "lobby")
-			if err == nil || !strings.Contains(err.Error(), "isn't known") {
-				t.Errorf("%d subscribers and %v, want an error: the number of servers isn't known", n, err)
-			}
-		})
-	}
 }
 
 // TestOrderSurvivesManyTopics: topics share nothing that could overtake.
@@ -272,31 +241,6 @@ func TestSentReachesAllListeners(t *testing.T) {
 					t.Fatalf("node %d heard %d of %d", i, want, n)
 				}
 			}
-		}
-	})
-}
-
-func TestAsk(t *testing.T) {
-	inEveryMode(t, 3, func(t *testing.T, _ mode, members []*member) {
-		for i, m := range members {
-			if err := m.bus.(*NATS).Answer("who", func(question []byte) []byte { return fmt.Appendf(nil, "%s %d", question, i) }); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		answers, err := members[2].bus.(*NATS).Ask(ctx, "who", []byte("node"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := fmt.Sprintf("%s", answers)
-		for i := range members {
-			if !strings.Contains(got, fmt.Sprintf("node %d", i)) {
-				t.Errorf("answers %s, want one of node %d among them", got, i)
-			}
-		}
-		if len(answers) != len(members) {
-			t.Errorf("%d answers of %d nodes", len(answers), len(members))
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/centrifugal/protocol"
 
@@ -20,20 +21,14 @@ type client struct {
 
 	// Static once it is connected; members of a channel are read by others, with the shard's lock.
 	id        [16]byte
-	user      string // "" for anonymous ones
 	format    format
 	connected bool
+	who       atomic.Pointer[identity] // nil for who hasn't said
 
 	subs   []*subscription
+	held   *held       // while it has to be answered before anything else; nil otherwise
+	waits  int         // how many answers wait for histories
 	asking atomic.Bool // who is in a channel, of other processes
-}
-
-// subscription is a client's to a channel.
-type subscription struct {
-	client  *client
-	channel *channel
-	slot    int // among the channel's members; guarded by the shard's lock
-	joins   bool
 }
 
 // newID makes an identifier, a UUID of version 4 (RFC 9562 section 5.4).
@@ -61,7 +56,19 @@ func (c *client) name() string {
 
 // info is what others are told of the client.
 func (c *client) info() *protocol.ClientInfo {
-	return &protocol.ClientInfo{User: c.user, Client: c.name()}
+	info := &protocol.ClientInfo{Client: c.name()}
+	if who := c.who.Load(); who != nil {
+		info.User, info.ConnInfo = who.user, who.info
+	}
+	return info
+}
+
+// user is "" for anonymous ones.
+func (c *client) user() string {
+	if who := c.who.Load(); who != nil {
+		return who.user
+	}
+	return ""
 }
 
 // in returns the client's subscription to a channel, nil if it has none.
@@ -79,10 +86,18 @@ type turn struct {
 	client *client
 	out    []byte
 	ended  bool
+	spent  int // bytes of answers, and what takes as long as so many
 }
 
 // turns are spare ones, with their buffers.
 var turns = sync.Pool{New: func() any { return new(turn) }}
+
+// A turn ends when so much is spent: the rest of the client's commands has to wait until others have had theirs.
+const (
+	maxSpent    = 256 << 10
+	costOfPast  = 16 << 10 // asking what was published, or who is there
+	costOfToken = 8 << 10
+)
 
 // A turn's replies go out when they have reached flushOut bytes; keepOut is up to where its buffer is kept.
 const (
@@ -96,12 +111,22 @@ func (c *client) receive(as hubbub.MessageType, message []byte) {
 		c.end(disconnectBadRequest)
 		return
 	}
+	if c.held != nil {
+		c.hold(message)
+		return
+	}
 	t := turns.Get().(*turn)
-	t.client, t.out, t.ended = c, t.out[:0], false
-	err := c.format.commands(message, c.rooms.cfg.MaxCommands, t.command)
+	t.client, t.out, t.ended, t.spent = c, t.out[:0], false, 0
+	rest, err := c.format.commands(message, c.rooms.cfg.MaxCommands, t.handle)
 	t.flush()
 	switch {
 	case t.ended:
+	case c.held != nil:
+		c.keep(rest)
+	case t.spent >= maxSpent && len(rest) > 0:
+		c.held = new(held)
+		c.keep(rest)
+		c.release()
 	case errors.Is(err, errTooMany):
 		c.end(disconnectTooMany)
 	case err != nil:
@@ -112,6 +137,24 @@ func (c *client) receive(as hubbub.MessageType, message []byte) {
 	}
 	t.client = nil
 	turns.Put(t)
+}
+
+// later has f run on the client's loop soon, with a turn of its own.
+func (c *client) later(f func(t *turn)) {
+	c.conn.Do(func() {
+		t := turn{client: c}
+		f(&t)
+		t.flush()
+	})
+}
+
+// handle handles a command, and reports whether there is time for another.
+func (t *turn) handle(cmd *protocol.Command) bool {
+	if t.client.conn.Closing() { // nobody would get the answer
+		t.ended = true
+		return false
+	}
+	return t.command(cmd) && t.spent < maxSpent
 }
 
 // flush sends what has gathered.
@@ -130,13 +173,17 @@ func (t *turn) reply(r *protocol.Reply) {
 	}
 }
 
-// add adds a reply. One that can't be encoded is our mistake.
+// add adds a reply, if there is one. One that can't be encoded is our mistake.
 func (t *turn) add(r *protocol.Reply) {
+	if r == nil {
+		return
+	}
 	out, err := t.client.format.append(t.out, r)
 	if err != nil {
 		t.client.rooms.complain("a reply could not be sent", err)
 		out, _ = t.client.format.append(t.out, &protocol.Reply{Id: r.Id, Error: errInternal})
 	}
+	t.spent += len(out) - len(t.out)
 	t.out = out
 }
 
@@ -148,7 +195,7 @@ func (t *turn) end(d disconnect) bool {
 	return false
 }
 
-func (c *client) end(d disconnect) { c.conn.Close(d.code, d.reason) }
+func (c *client) end(d disconnect) { c.conn.Close(d.Code, d.Reason) }
 
 // ping asks whether the client is there. One that hasn't said who it is by now never will.
 func (c *client) ping() {
@@ -156,6 +203,7 @@ func (c *client) ping() {
 		c.end(disconnectStale)
 		return
 	}
+	c.expire(time.Now())
 	c.conn.Send(c.format.message(), c.format.ping())
 }
 

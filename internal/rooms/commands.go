@@ -2,15 +2,14 @@ package rooms
 
 import (
 	"context"
-	"math"
-	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/centrifugal/protocol"
 )
 
-// command handles one of a client's commands. It returns false if the connection has been ended.
+// command handles one of a client's commands. It returns false if the next one has to wait, or the connection was
+// ended.
 func (t *turn) command(cmd *protocol.Command) bool {
 	c := t.client
 	switch {
@@ -34,7 +33,13 @@ func (t *turn) command(cmd *protocol.Command) bool {
 		t.presence(cmd.Id, cmd.PresenceStats.Channel, true)
 	case cmd.Ping != nil:
 		t.reply(&protocol.Reply{Id: cmd.Id, Ping: &protocol.PingResult{}})
-	case cmd.Rpc != nil, cmd.History != nil, cmd.Refresh != nil, cmd.SubRefresh != nil:
+	case cmd.History != nil:
+		t.history(cmd.Id, cmd.History)
+	case cmd.Refresh != nil:
+		return t.refresh(cmd.Id, cmd.Refresh)
+	case cmd.SubRefresh != nil:
+		t.subRefresh(cmd.Id, cmd.SubRefresh)
+	case cmd.Rpc != nil:
 		t.fail(cmd.Id, errNotAvailable)
 	default:
 		t.fail(cmd.Id, errNoMethod)
@@ -51,92 +56,25 @@ func empty(cmd *protocol.Command) bool {
 // fail answers a command with an error.
 func (t *turn) fail(id uint32, err *protocol.Error) { t.reply(&protocol.Reply{Id: id, Error: err}) }
 
-// pingSlack is by how much longer than they should the server's pings may take; clients add 10 s of their own.
-const pingSlack = 1.25
-
-func (t *turn) connect(cmd *protocol.Command) bool {
-	c, cfg := t.client, &t.client.rooms.cfg
-	switch {
-	case cmd.Id == 0 || c.connected:
-		return t.end(disconnectBadRequest)
-	case cmd.Connect.Token != "":
-		return t.end(disconnectInvalidToken) // no key is known to check it with
-	case !cfg.Anonymous:
-		return t.end(disconnectDenied)
-	}
-	c.id, c.connected = newID(), true
-	t.reply(&protocol.Reply{Id: cmd.Id, Connect: &protocol.ConnectResult{
-		Client:  c.name(),
-		Version: cfg.Version,
-		Ping:    uint32(math.Ceil(pingSlack * cfg.Ping.Seconds())),
-		Pong:    true,
-	}})
-	return true
-}
-
-// channel checks a channel's name and returns its rules, or what is wrong.
-func (t *turn) channel(name string) (Namespace, *protocol.Error) {
-	if name == "" || len(name) > t.client.rooms.cfg.MaxName || !utf8.ValidString(name) {
+// namespace checks a channel's name and returns its rules, or what is wrong.
+func (r *Rooms) namespace(channel string) (Namespace, *protocol.Error) {
+	if channel == "" || len(channel) > r.cfg.MaxName || !utf8.ValidString(channel) {
 		return Namespace{}, errBadRequest
 	}
-	ns, ok := t.client.rooms.cfg.Rules.of(name)
+	ns, ok := r.cfg.Rules.of(channel)
 	if !ok {
 		return ns, errUnknownChannel
 	}
 	return ns, nil
 }
 
-func (t *turn) subscribe(id uint32, req *protocol.SubscribeRequest) {
-	c := t.client
-	ns, err := t.channel(req.Channel)
-	switch {
-	case err != nil:
-	case c.in(req.Channel) != nil:
-		err = errSubscribed
-	case !ns.Subscribe.allows(c, false) || req.Token != "" || ns.Binary && c.format == formatJSON:
-		err = errDenied
-	case len(c.subs) >= c.rooms.cfg.MaxChannels:
-		err = errLimit
-	}
-	if err != nil {
-		t.fail(id, err)
-		return
-	}
-	name := own(req.Channel)
-	s, members := c.rooms.enter(c, name, ns.JoinLeave && req.JoinLeave)
-	c.subs = append(c.subs, s)
-	t.add(&protocol.Reply{Id: id, Subscribe: &protocol.SubscribeResult{}})
-	// Nothing of the channel comes before the reply, and nothing that is published after it is missed.
-	c.conn.SubscribeWith(c.format.topic(name, false), c.format.message(), t.out)
-	t.out = t.out[:0]
-	if s.joins {
-		c.conn.Subscribe(c.format.topic(name, true))
-	}
-	if c.rooms.tells(name, members) {
-		c.rooms.push(&protocol.Push{Channel: name, Join: &protocol.Join{Info: c.info()}})
-	}
-}
-
-func (t *turn) unsubscribe(id uint32, req *protocol.UnsubscribeRequest) {
-	c := t.client
-	if s := c.in(req.Channel); s != nil { // not to be subscribed is no error
-		name := s.channel.name
-		c.subs = slices.DeleteFunc(c.subs, func(o *subscription) bool { return o == s })
-		c.conn.Unsubscribe(c.format.topic(name, false))
-		if s.joins {
-			c.conn.Unsubscribe(c.format.topic(name, true))
-		}
-		c.rooms.leave(s)
-	}
-	t.reply(&protocol.Reply{Id: id, Unsubscribe: &protocol.UnsubscribeResult{}})
-}
-
 func (t *turn) publish(id uint32, req *protocol.PublishRequest) {
 	c := t.client
-	ns, err := t.channel(req.Channel)
+	s := c.in(req.Channel)
+	ns, err := c.rooms.namespace(req.Channel)
 	switch {
 	case err != nil:
-	case !ns.Publish.allows(c, c.in(req.Channel) != nil):
+	case !ns.Publish.allows(c, s != nil):
 		err = errDenied
 	case !ns.takes(req.Data, c.format):
 		err = errBadRequest
@@ -145,11 +83,27 @@ func (t *turn) publish(id uint32, req *protocol.PublishRequest) {
 		t.fail(id, err)
 		return
 	}
-	if !c.rooms.push(&protocol.Push{Channel: req.Channel, Pub: &protocol.Publication{Data: req.Data, Info: c.info()}}) {
-		t.fail(id, errInternal)
+	info := c.info()
+	if s != nil {
+		info = s.info()
+	}
+	done := func(err *protocol.Error) {
+		if err != nil {
+			t.fail(id, err)
+			return
+		}
+		t.reply(&protocol.Reply{Id: id, Publish: &protocol.PublishResult{}})
+	}
+	pub := &protocol.Publication{Data: req.Data, Info: info}
+	if c.rooms.log(req.Channel) == nil {
+		done(c.rooms.publish(req.Channel, pub))
 		return
 	}
-	t.reply(&protocol.Reply{Id: id, Publish: &protocol.PublishResult{}})
+	c.rooms.append(req.Channel, "", pub, func(_ uint64, err *protocol.Error) {
+		t = &turn{client: c}
+		done(err)
+		t.flush()
+	})
 }
 
 // presenceTimeout is how long the other processes have to say who is in a channel.
@@ -157,7 +111,8 @@ const presenceTimeout = time.Second
 
 func (t *turn) presence(id uint32, channel string, stats bool) {
 	c := t.client
-	ns, err := t.channel(channel)
+	t.spent += costOfPast
+	ns, err := c.rooms.namespace(channel)
 	switch {
 	case err != nil:
 	case ns.Presence == "" || ns.Presence == Nobody:
@@ -190,14 +145,13 @@ func (t *turn) presence(id uint32, channel string, stats bool) {
 	}
 	channel = own(channel)
 	go func() {
-		defer func() {
-			<-c.rooms.asking
-			c.asking.Store(false)
-		}()
 		ctx, cancel := context.WithTimeout(context.Background(), presenceTimeout)
 		defer cancel()
+		reply := ask(ctx, id, channel)
+		<-c.rooms.asking
+		c.asking.Store(false) // before the answer goes out: whoever has it may ask again
 		late := turn{client: c}
-		late.reply(ask(ctx, id, channel))
+		late.reply(reply)
 		late.flush()
 	}()
 }

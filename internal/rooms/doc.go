@@ -10,7 +10,8 @@
 // encoded once for each and then shared like any message. Rooms of several processes
 // are joined by Peers: every process gets every push, and each knows its own members.
 //
-// Rooms (rooms.go) knows the channels, client (client.go) is a connection's session,
-// commands.go has what clients can ask for, rules.go who may, format.go the two
-// encodings.
+// Rooms (rooms.go) knows the channels, client (client.go) is a connection's session, commands.go has
+// what clients can ask for: connect.go, subscribe.go with joining.go, history.go, presence.go; held.go is what
+// has to wait meanwhile. past.go is what is known of a channel's publications, delta.go their differences.
+// backend.go and orders.go are what backends can do. rules.go says who may what, format.go has the two encodings.
 package rooms

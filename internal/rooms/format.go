@@ -79,22 +79,22 @@ func (f format) append(message []byte, r *protocol.Reply) ([]byte, error) {
 // errTooMany is what commands ends with where there are more than the limit.
 var errTooMany = errors.New("too many commands in a message")
 
-// commands calls each with each command of a message, until it returns false. Strings in a command lie
-// in the message.
-func (f format) commands(message []byte, most int, each func(*protocol.Command) bool) error {
+// commands calls each with each command of a message, until it returns false, and returns what comes after that. Strings in a
+// command lie in the message.
+func (f format) commands(message []byte, most int, each func(*protocol.Command) bool) (rest []byte, err error) {
 	if f == formatJSON {
 		message = bytes.TrimSuffix(message, []byte("\n"))
 	}
 	for n := 1; ; n++ {
 		if n > most {
-			return errTooMany
+			return nil, errTooMany
 		}
 		command, rest, err := f.command(message)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !each(command) || len(rest) == 0 {
-			return nil
+			return rest, nil
 		}
 		message = rest
 	}
@@ -131,14 +131,30 @@ func (ns Namespace) takes(data []byte, from format) bool {
 	return len(data) > 0 && (ns.Binary || from == formatJSON || utf8.Valid(data) && json.Valid(data))
 }
 
-// topic returns the server's topic of a channel for clients of a format, or of its joins and leaves. Other
-// endpoints' topics are UTF-8, so none can have the same name.
-func (f format) topic(channel string, joins bool) string {
-	kind := "\xff"
-	if joins {
-		kind = "\xfe"
+// kind is what a topic carries of a channel.
+type kind byte
+
+const (
+	publications kind = 0xff
+	comings      kind = 0xfe // joins and leaves
+	deltas       kind = 0xfd // publications, as differences to the one before
+)
+
+// topic returns the server's topic of a channel for clients of a format. Other endpoints' topics are UTF-8, so
+// none can have the same name.
+func (f format) topic(channel string, k kind) string {
+	return string([]byte{byte(k), '0' + byte(f)}) + channel
+}
+
+// quoted returns UTF-8 as a string in JSON.
+func quoted(text []byte) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(string(text)); err != nil {
+		panic(err) // it is a string
 	}
-	return kind + string('0'+rune(f)) + channel
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // own returns a copy of a string that lies in a buffer which others will use.

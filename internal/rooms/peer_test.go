@@ -23,13 +23,19 @@ import (
 // serve serves Rooms and returns their address.
 func serve(t *testing.T, cfg rooms.Config) string {
 	t.Helper()
+	_, addr := serveRooms(t, cfg)
+	return addr
+}
+
+func serveRooms(t *testing.T, cfg rooms.Config) (*rooms.Rooms, string) {
+	t.Helper()
 	cfg.Version, cfg.Logger = "test", slog.New(slog.DiscardHandler)
 	r := rooms.New(cfg)
 	s, err := hubbub.New(hubbub.Config{Loops: 2, Endpoints: map[string]hubbub.Endpoint{"/": r.Endpoint()}, Logger: cfg.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Attach(s); err != nil {
+	if err := r.Attach(t.Context(), s, "/"); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,7 +52,7 @@ func serve(t *testing.T, cfg rooms.Config) string {
 		}
 		<-served
 	})
-	return ln.Addr().String()
+	return r, ln.Addr().String()
 }
 
 // peer is a client's end of a connection.

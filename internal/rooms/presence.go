@@ -2,7 +2,6 @@ package rooms
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"math"
 	"slices"
@@ -12,7 +11,7 @@ import (
 
 // present calls each with every member that a channel has in this process, and returns how many that are.
 // Of more than most it calls for none.
-func (r *Rooms) present(name string, most int, each func(*client)) int {
+func (r *Rooms) present(name string, most int, each func(*subscription)) int {
 	sh := r.shardOf(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -22,7 +21,7 @@ func (r *Rooms) present(name string, most int, each func(*client)) int {
 	}
 	if len(ch.members) <= most {
 		for _, s := range ch.members {
-			each(s.client)
+			each(s)
 		}
 	}
 	return len(ch.members)
@@ -32,8 +31,8 @@ func (r *Rooms) present(name string, most int, each func(*client)) int {
 // MaxPresence, the list is empty.
 func (r *Rooms) list(name string) (map[string]*protocol.ClientInfo, int) {
 	all := make(map[string]*protocol.ClientInfo)
-	n := r.present(name, r.cfg.MaxPresence, func(c *client) {
-		info := c.info()
+	n := r.present(name, r.cfg.MaxPresence, func(s *subscription) {
+		info := s.info()
 		all[info.Client] = info
 	})
 	return all, n
@@ -96,7 +95,7 @@ const maxUsers = 10_000
 
 func (r *Rooms) count(name string) (c crowd) {
 	users := make(map[string]bool)
-	c.Clients = r.present(name, math.MaxInt, func(m *client) { users[m.user] = true })
+	c.Clients = r.present(name, math.MaxInt, func(s *subscription) { users[s.client.user()] = true })
 	if len(users) > maxUsers {
 		c.More = len(users)
 		return c
@@ -107,21 +106,9 @@ func (r *Rooms) count(name string) (c crowd) {
 
 // presenceStats answers how many are in a channel, in all processes.
 func (r *Rooms) presenceStats(ctx context.Context, id uint32, channel string) *protocol.Reply {
-	crowds := []crowd{}
-	if r.cfg.Peers == nil {
-		crowds = append(crowds, r.count(channel))
-	} else {
-		answers, err := r.cfg.Peers.Ask(ctx, nameStats, []byte(channel))
-		if err != nil {
-			return r.unanswered(id, err)
-		}
-		for _, a := range answers {
-			var c crowd
-			if err := json.Unmarshal(a, &c); err != nil {
-				return r.unanswered(id, err)
-			}
-			crowds = append(crowds, c)
-		}
+	var crowds []crowd
+	if err := askAll(ctx, r, nameStats, []byte(channel), r.answerStats, func(c crowd) { crowds = append(crowds, c) }); err != nil {
+		return &protocol.Reply{Id: id, Error: err}
 	}
 	var clients, more int
 	users := make(map[string]bool)
@@ -136,13 +123,7 @@ func (r *Rooms) presenceStats(ctx context.Context, id uint32, channel string) *p
 }
 
 // answerStats answers another process.
-func (r *Rooms) answerStats(channel []byte) []byte {
-	c, err := json.Marshal(r.count(string(channel)))
-	if err != nil {
-		panic(err) // numbers and strings
-	}
-	return c
-}
+func (r *Rooms) answerStats(channel []byte) []byte { return encoded(r.count(string(channel))) }
 
 // unanswered answers a question that not all processes have answered.
 func (r *Rooms) unanswered(id uint32, err error) *protocol.Reply {

@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -32,45 +33,59 @@ const (
 	namePush     = "rooms"          // a protocol.Push in Protobuf
 	namePresence = "rooms.presence" // a channel's name, and a protocol.PresenceResult
 	nameStats    = "rooms.stats"    // a channel's name, and a crowd in JSON
+	nameChannels = "rooms.channels" // a pattern, and a map of channels in JSON
+	nameInfo     = "rooms.info"     // nothing, and an Info in JSON
+	nameOrder    = "rooms.order"    // an order in JSON
 )
 
 // Config describes Rooms. Zero values have defaults, but for Rules, which are nobody's then.
 type Config struct {
 	Rules       Rules
-	Anonymous   bool          // whether clients may connect that don't say who they are
-	Version     string        // what clients are told of the server
-	Ping        time.Duration // between pings to a client, whole seconds; default 25 s
-	MaxChannels int           // for each client; default 128
-	MaxName     int           // of a channel, bytes; default 255
-	MaxCommands int           // in one message; default 1,000: clients that come back subscribe to all their channels in one
-	MaxPresence int           // members up to which a channel has a list of them, and notices of who comes and goes; default 1,000
-	Peers       Peers         // nil where there is one process
+	Anonymous   bool           // whether clients may connect that don't say who they are
+	Verifier    Verifier       // of tokens, by which clients say who they are and what they may; nil for none
+	Version     string         // what clients are told of the server
+	Name        string         // of this process, for backends
+	Ping        time.Duration  // between pings to a client, whole seconds; default 25 s
+	MaxChannels int            // for each client; default 128
+	MaxName     int            // of a channel, bytes; default 255
+	MaxCommands int            // in one message; default 1,000: clients that come back subscribe to all their channels in one
+	MaxPresence int            // members up to which a channel has a list of them, and notices of who comes and goes; default 1,000
+	Peers       Peers          // nil where there is one process
+	Logs        map[string]Log // of the namespaces that have a HistorySize
 	Logger      *slog.Logger
 }
 
 // Rooms are the channels of a Server.
 type Rooms struct {
-	cfg    Config
-	server *hubbub.Server
-	node   hubbub.Node
-	seed   maphash.Seed
-	shards [64]shard
-	asking chan struct{} // a place for each question to the other processes that is under way
-	failed atomic.Uint64
+	cfg     Config
+	server  *hubbub.Server
+	path    string
+	uid     string
+	began   time.Time
+	seed    maphash.Seed
+	shards  [64]shard
+	readers readers
+	asking  chan struct{} // a place for each question to the other processes that is under way
+	failed  atomic.Uint64
+	stats   stats
 }
 
 // maxAsking is how many there may be at a time.
 const maxAsking = 256
 
 type shard struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // guards all that follows
 	channels map[string]*channel
+	bytes    int // about as many are kept of publications
+	swept    time.Time
 }
 
-// channel is who of this process is subscribed to a channel. It exists while there is somebody.
+// channel is who of this process is subscribed to a channel, and what is known of its past. It exists while there is
+// somebody, or something was asked of its past lately. Guarded by the shard's lock.
 type channel struct {
 	name    string
-	members []*subscription // guarded by the shard's lock
+	members []*subscription
+	past    *past // nil if nobody has asked for it
 }
 
 // New returns Rooms whose Endpoint is still to be served, by a Server that Attach gets.
@@ -81,7 +96,7 @@ func New(cfg Config) *Rooms {
 	setDefault(&cfg.MaxCommands, 1000)
 	setDefault(&cfg.MaxPresence, 1000)
 	setDefault(&cfg.Logger, slog.Default())
-	r := &Rooms{cfg: cfg, seed: maphash.MakeSeed(), asking: make(chan struct{}, maxAsking)}
+	r := &Rooms{cfg: cfg, uid: rand.Text(), began: time.Now(), seed: maphash.MakeSeed(), asking: make(chan struct{}, maxAsking)}
 	for i := range r.shards {
 		r.shards[i].channels = make(map[string]*channel)
 	}
@@ -95,30 +110,41 @@ func setDefault[T comparable](v *T, to T) {
 	}
 }
 
-// Attach tells the Rooms which Server serves their Endpoint. It has to be called once, before that serves.
-func (r *Rooms) Attach(s *hubbub.Server) error {
-	r.server, r.node = s, s.Node()
+// Attach tells the Rooms which Server serves their Endpoint, and at which path. It has to be called once, before that serves.
+func (r *Rooms) Attach(ctx context.Context, s *hubbub.Server, path string) error {
+	r.server, r.path = s, path
+	for name, log := range r.cfg.Logs {
+		if err := log.Follow(ctx, follower{r, name}); err != nil {
+			return fmt.Errorf("rooms: %w", err)
+		}
+	}
 	if r.cfg.Peers == nil {
 		return nil
 	}
-	if err := r.cfg.Peers.Answer(namePresence, r.answerPresence); err != nil {
-		return fmt.Errorf("rooms: %w", err)
-	}
-	if err := r.cfg.Peers.Answer(nameStats, r.answerStats); err != nil {
-		return fmt.Errorf("rooms: %w", err)
-	}
-	err := r.cfg.Peers.Listen(namePush, func(data []byte) {
-		var p protocol.Push
-		if err := p.UnmarshalVT(data); err != nil {
-			r.complain("another process has sent what can't be read", err)
-			return
+	for name, answer := range map[string]func([]byte) []byte{
+		namePresence: r.answerPresence, nameStats: r.answerStats, nameChannels: r.answerChannels, nameInfo: r.answerInfo,
+	} {
+		if err := r.cfg.Peers.Answer(name, answer); err != nil {
+			return fmt.Errorf("rooms: %w", err)
 		}
-		r.deliver(&p, r.node.Deliver)
-	})
-	if err != nil {
-		return fmt.Errorf("rooms: %w", err)
+	}
+	for name, hear := range map[string]func([]byte){namePush: r.deliverData, nameOrder: r.obeyData} {
+		if err := r.cfg.Peers.Listen(name, hear); err != nil {
+			return fmt.Errorf("rooms: %w", err)
+		}
 	}
 	return nil
+}
+
+// deliverData is deliver for what another process has sent.
+func (r *Rooms) deliverData(data []byte) {
+	var p protocol.Push
+	if err := p.UnmarshalVT(data); err != nil {
+		r.complain("another process has sent what can't be read", err)
+		return
+	}
+	r.server.Await()
+	r.deliver(&p)
 }
 
 // Endpoint is what is to be served at /connection/websocket.
@@ -148,10 +174,19 @@ func (r *Rooms) complain(what string, err error) {
 	}
 }
 
+// publish publishes in a channel that has no log.
+func (r *Rooms) publish(channel string, pub *protocol.Publication) *protocol.Error {
+	if !r.push(&protocol.Push{Channel: channel, Pub: pub}) {
+		return errInternal
+	}
+	r.stats.published.Add(1)
+	return nil
+}
+
 // push sends p to the subscribers of its channel in all processes, and reports whether it is on its way.
 func (r *Rooms) push(p *protocol.Push) bool {
 	if r.cfg.Peers == nil {
-		r.deliver(p, r.server.Publish)
+		r.deliver(p)
 		return true
 	}
 	data, err := p.MarshalVT()
@@ -164,64 +199,80 @@ func (r *Rooms) push(p *protocol.Push) bool {
 	return err == nil
 }
 
-// deliver encodes p for each format that has subscribers here.
-func (r *Rooms) deliver(p *protocol.Push, publish func(topic string, t hubbub.MessageType, message []byte)) {
-	for f := range formats {
-		topic := f.topic(p.Channel, p.Pub == nil)
-		if r.node.Subscribers(topic) == 0 {
-			continue
-		}
-		message, err := f.append(nil, &protocol.Reply{Push: p})
-		if err != nil {
-			r.complain("a channel's message could not be encoded", err)
-			continue
-		}
-		publish(topic, f.message(), message)
+// deliver sends p to the subscribers of this process.
+func (r *Rooms) deliver(p *protocol.Push) {
+	k := publications
+	if p.Pub == nil {
+		k = comings
 	}
+	for f := range formats {
+		r.send(f, k, p)
+	}
+}
+
+// send encodes p for a format, and publishes it, if there are subscribers.
+func (r *Rooms) send(f format, k kind, p *protocol.Push) {
+	topic := f.topic(p.Channel, k)
+	if r.server.SubscribersHere(topic) == 0 {
+		return
+	}
+	message, err := f.append(nil, &protocol.Reply{Push: p})
+	if err != nil {
+		r.complain("a channel's message could not be encoded", err)
+		return
+	}
+	ns, _ := r.cfg.Rules.of(p.Channel)
+	r.server.PublishHere(topic, f.message(), message, ns.Lossy)
 }
 
 func (r *Rooms) shardOf(channel string) *shard {
 	return &r.shards[maphash.String(r.seed, channel)%uint64(len(r.shards))]
 }
 
-// enter makes c a member of a channel, which has so many then.
-func (r *Rooms) enter(c *client, name string, joins bool) (s *subscription, members int) {
-	sh := r.shardOf(name)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
+// open returns a channel, made if there is none.
+func (sh *shard) open(name string) *channel {
 	ch := sh.channels[name]
 	if ch == nil {
 		ch = &channel{name: name}
 		sh.channels[name] = ch
 	}
-	s = &subscription{client: c, channel: ch, slot: len(ch.members), joins: joins}
-	ch.members = append(ch.members, s)
-	return s, len(ch.members)
+	return ch
+}
+
+// enter makes s a member of a channel.
+func (r *Rooms) enter(s *subscription, name string) {
+	sh := r.shardOf(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.channel = sh.open(name)
+	s.slot = int32(len(s.channel.members))
+	s.channel.members = append(s.channel.members, s)
 }
 
 // leave ends a membership, and tells those who want to know.
 func (r *Rooms) leave(s *subscription) {
-	members := r.remove(s)
-	if r.tells(s.channel.name, members) {
-		r.push(&protocol.Push{Channel: s.channel.name, Leave: &protocol.Leave{Info: s.client.info()}})
+	members, settled := r.remove(s)
+	if settled && r.tells(s.channel.name, members) {
+		r.push(&protocol.Push{Channel: s.channel.name, Leave: &protocol.Leave{Info: s.info()}})
 	}
 }
 
-// remove takes s out of its channel, and returns how many members that had.
-func (r *Rooms) remove(s *subscription) int {
+// remove takes s out of its channel. It returns how many members that had, and whether s was told that it is one.
+func (r *Rooms) remove(s *subscription) (members int, settled bool) {
 	sh := r.shardOf(s.channel.name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	members := s.channel.members
-	last := len(members) - 1
-	members[s.slot] = members[last]
-	members[s.slot].slot = s.slot
-	members[last] = nil
-	s.channel.members = members[:last]
-	if last == 0 {
-		delete(sh.channels, s.channel.name)
+	ch := s.channel
+	last := len(ch.members) - 1
+	ch.members[s.slot] = ch.members[last]
+	ch.members[s.slot].slot = s.slot
+	ch.members[last] = nil
+	ch.members = ch.members[:last]
+	s.slot = gone
+	if last == 0 && ch.past == nil {
+		delete(sh.channels, ch.name)
 	}
-	return len(members)
+	return last + 1, s.state != waitingSub
 }
 
 // tells reports whether there are notices of who comes to a channel with so many members, and goes.
