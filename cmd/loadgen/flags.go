@@ -27,6 +27,7 @@ const (
 	maxWindow = 10_000
 	maxRate   = 10_000_000
 	maxSlow   = 0.9
+	maxKept   = 10_000
 	maxWait   = 24 * time.Hour
 )
 
@@ -71,6 +72,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	fs.StringVar(&o.url, "url", defaultURL, "server's endpoint, ws:// or wss://; in -mode echo the default ends in /echo, with -protocol rooms in /connection/websocket")
 	fs.StringVar(&protocol, "protocol", string(plan.Plain), "what is spoken over the WebSocket: plain: a message is a payload, and the topic is in the URL; rooms: the Centrifuge client protocol in JSON, where a topic is a channel and each publication is acknowledged")
 	fs.StringVar(&prefix, "channel-prefix", "chat:", "-protocol rooms: what the channels' names begin with")
+	fs.IntVar(&p.Recover, "recover", 0, "-protocol rooms: first publish so many `messages` in each topic, then have each connection subscribe with recovery from the beginning: it is open when it has got exactly those, in a storm every time; 0: none")
 	fs.StringVar(&o.tlsCA, "tls-ca", "", "wss: PEM `file` with certificates to trust besides those that the system does")
 	fs.BoolVar(&o.insecure, "tls-insecure", false, "wss: don't check the server's certificate")
 	fs.StringVar(&mode, "mode", string(plan.Fanout), "fanout: publishers send, everyone on the topic receives; echo: each connection gets back what it sends; idle: connections are only held; storm: they are held until the server goes away, and come back")
@@ -176,6 +178,7 @@ func (o *options) check(given map[string]bool) error {
 		{"topics", p.Topics, 1, p.Conns},
 		{"publishers", p.Publishers, 1, p.Conns},
 		{"window", p.Window, lowWindow, maxWindow},
+		{"recover", p.Recover, 0, maxKept},
 		{"processes", o.processes, 0, p.Conns},
 		{"server-pid", o.serverPID, 0, math.MaxInt32},
 	} {
@@ -280,6 +283,10 @@ func (o *options) conflicts(given map[string]bool) error {
 		return errors.New("-mode echo: not with -protocol rooms, which has no echo")
 	case given["channel-prefix"] && o.plan.Protocol != plan.Rooms:
 		return errors.New("-channel-prefix: only with -protocol rooms")
+	case given["recover"] && o.plan.Protocol != plan.Rooms:
+		return errors.New("-recover: only with -protocol rooms")
+	case o.plan.Recover > 0 && o.plan.Churn > 0:
+		return errors.New("-recover: not together with -churn, whose connections would find more than that")
 	case !rooms.Plain(o.plan.Prefix):
 		return fmt.Errorf("-channel-prefix %q: has to stand in JSON as it is, without quotes, backslashes, <, > and &", o.plan.Prefix)
 	case given["window"] && !mode.Sends():
@@ -358,6 +365,7 @@ func usage(fs *flag.FlagSet, w io.Writer) {
   loadgen -rooms 500 -window 1            500 topics of 10 members who all publish
   loadgen -scenario list                  ready-made purposes, and what they set
   loadgen -protocol rooms                 fan-out on a server that speaks as Centrifugo does
+  loadgen -scenario recover               100,000 come at once and get what was said before
   loadgen -url wss://example.com/ws       over TLS, a full handshake for each connection
 
 Every flag can also be set as environment variable %s_NAME.

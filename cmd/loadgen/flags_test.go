@@ -24,6 +24,9 @@ func TestFlagsOutOfRange(t *testing.T) {
 		{"-protocol rooms -mode echo", "-mode echo: not with -protocol rooms, which has no echo"},
 		{"-channel-prefix news:", "-channel-prefix: only with -protocol rooms"},
 		{`-protocol rooms -channel-prefix a"b`, `-channel-prefix "a\"b": has to stand in JSON as it is, without quotes, backslashes, <, > and &`},
+		{"-recover 30", "-recover: only with -protocol rooms"},
+		{"-protocol rooms -recover -1", "-recover -1: allowed are 0 to 10000"},
+		{"-protocol rooms -recover 5 -churn 10", "-recover: not together with -churn, whose connections would find more than that"},
 		{"-window -1", "-window -1: allowed are 0 to 10000"},
 		{"-mode echo -window 0", "-window 0: allowed are 1 to 10000"},
 		{"-mode shout", "-mode shout: allowed are fanout, echo, idle, storm"},
@@ -73,7 +76,7 @@ func TestFlagsOutOfRange(t *testing.T) {
 		{"-rooms 5 -mode idle", "-rooms: only with -mode fanout, not idle"},
 		{"-rooms 5 -members 2 -publishers 11", "-publishers 11: allowed are 1 to 10"},
 		{"-rooms 5 -slow 0.2", "-slow 0.2: 10 of 50 connections, but only 0 don't publish: give fewer -publishers"},
-		{"-scenario party", "-scenario party: allowed are idle, fanout, chat, echo, latency, rooms, churn, storm, million, and list"},
+		{"-scenario party", "-scenario party: allowed are idle, fanout, chat, echo, latency, rooms, churn, storm, recover, million, and list"},
 		{"-scenario rooms -conns 50", "-conns: not together with -rooms, which says how many there are"},
 		{"-mode idle -publishers 5", "-publishers: only with -mode fanout, not idle"},
 		{"-mode echo -topics 5", "-topics: not with -mode echo"},
@@ -114,7 +117,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("rooms: %+v, %v", o, err)
 	}
 	o, err = parse(strings.Fields("-protocol rooms -url ws://x/y -channel-prefix news:"), io.Discard)
-	if err != nil || o.plan.Target != "/y" || o.plan.Prefix != "news:" {
+	if err != nil || o.plan.Recover != 0 || o.plan.Target != "/y" || o.plan.Prefix != "news:" {
 		t.Errorf("rooms elsewhere: %+v, %v", o, err)
 	}
 	if p.TLS != nil {

@@ -36,6 +36,7 @@ import (
 	"hubbub/cmd/loadgen/internal/client"
 	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/coordinator"
+	"hubbub/cmd/loadgen/internal/history"
 	"hubbub/cmd/loadgen/internal/monitor"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/preflight"
@@ -178,6 +179,12 @@ func (o *options) run(ctx context.Context, args []string, ui *ui) (*report.Repor
 	}
 	if err := knock(ctx, addr); err != nil {
 		return nil, err
+	}
+	if p.Recover > 0 {
+		ui.note("publishing %d messages in each of %d topic(s), to be recovered", p.Recover, p.Topics)
+		if err := history.Publish(ctx, p); err != nil {
+			return nil, err
+		}
 	}
 	exe, err := os.Executable()
 	if err != nil {

@@ -91,3 +91,46 @@ func TestRoomsRefusedMessages(t *testing.T) {
 		}
 	}
 }
+
+// Against the real thing: everybody gets what was there, or, where it keeps less,
+// the report says so.
+func TestRecovery(t *testing.T) {
+	url := relay.Channels(t)
+	for _, tt := range []struct {
+		args string
+		code int
+		says []string
+	}{
+		{"-recover 30 -mode idle -processes 2", exitOK, []string{"60 got the 30 publications of before as they subscribed, 0 something else", "all ready after "}},
+		{"-recover 7 -mode idle -topics 3", exitOK, []string{"60 got the 7 publications of before as they subscribed, 0 something else"}},
+		{"-recover 5 -rate 50", exitOK, []string{"60 got the 5 publications of before", "10 sent; 600 of 600 deliveries"}},
+		{"-recover 31 -mode idle", exitFailed, []string{"0 got the 31 publications of before as they subscribed, 60 something else",
+			"60 × recovery: 0 of 31 publications came, recovered: false"}},
+	} {
+		code, r, said := loadgen(t, append([]string{"-protocol", "rooms", "-url", url, "-conns", "60", "-duration", "200ms"}, strings.Fields(tt.args)...)...)
+		if r == nil || code != tt.code {
+			t.Fatalf("%s: exit code %d, want %d:\n%s", tt.args, code, tt.code, said)
+		}
+		if (r.Recovery.AllReady > 0) != (tt.code == exitOK) {
+			t.Errorf("%s: all ready after %v s", tt.args, r.Recovery.AllReady)
+		}
+		for _, want := range tt.says {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: the report doesn't say %q:\n%s", tt.args, want, said)
+			}
+		}
+	}
+}
+
+// A run can't begin where there is nothing to recover.
+func TestNothingToRecover(t *testing.T) {
+	code, r, said := inRooms(t, &relay.Relay{Answer: func(_ int, command uint32, answer string) string {
+		if command == rooms.FirstPublish+4 {
+			return `{"id":7,"error":{"code":103,"message":"permission denied"}}`
+		}
+		return answer
+	}}, "-conns", "5", "-mode", "idle", "-recover", "40")
+	if want := "loadgen: publishing what is to be recovered: 103 permission denied\n"; r != nil || code != exitUsage || !strings.HasSuffix(said, want) {
+		t.Errorf("exit code %d, want 2 and %q:\n%s", code, want, said)
+	}
+}

@@ -24,6 +24,7 @@ var scenarios = []scenario{
 	{"rooms", "many small rooms in which everyone talks", "-rooms 10000 -members 10 -window 1"},
 	{"churn", "a fan-out while others come and go", "-conns 50000 -rate 1 -churn 2000"},
 	{"storm", "all come back when the server is restarted", "-mode storm -conns 100000 -duration 10m -timeout 2m"},
+	{"recover", "100,000 come at once, to channels, and get the last 30 messages", "-protocol rooms -mode idle -conns 100000 -recover 30 -duration 1s"},
 	// One fan-out in 20 seconds: it takes 8 where one to 100,000 takes 0.8.
 	{"million", "ten fan-outs to a million, one after the other", "-conns 1000000 -rate 0.05 -duration 200s -settle 10s"},
 }

@@ -28,6 +28,9 @@ func TestScenarios(t *testing.T) {
 		},
 		"churn": func(o *options) bool { return o.plan.Conns == 50_000 && o.plan.Rate == 1 && o.plan.Churn == 2000 },
 		"storm": func(o *options) bool { return o.plan.Mode == plan.Storm && o.plan.Conns == 100_000 },
+		"recover": func(o *options) bool {
+			return o.plan.Mode == plan.Idle && o.plan.Conns == 100_000 && o.plan.Recover == 30 && o.url == roomsURL
+		},
 		"million": func(o *options) bool {
 			return o.plan.Conns == 1_000_000 && o.plan.Messages().Total == 10 && o.plan.Settle == 10*time.Second
 		},

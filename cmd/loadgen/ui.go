@@ -29,9 +29,13 @@ func newUI(w io.Writer) *ui {
 	return &ui{w: w, live: ok && term.IsTerminal(int(f.Fd()))}
 }
 
+func (u *ui) note(format string, args ...any) {
+	fmt.Fprintf(u.w, "loadgen: "+format+"\n", args...)
+}
+
 func (u *ui) begin(p *plan.Plan, processes int) {
 	u.plan = p
-	fmt.Fprintf(u.w, "loadgen: %d connections to %s from %d process(es) and %d source address(es)\n",
+	u.note("%d connections to %s from %d process(es) and %d source address(es)",
 		p.Conns, p.Addr, processes, max(1, p.Sources.Len()))
 }
 

@@ -90,7 +90,9 @@ func (c *conn) watch(ev poller.Events) {
 // when the connection isn't up yet.
 func (c *conn) request() (bool, error) {
 	l := c.lane
-	l.greet.Target = l.plan.Request(c.number())
+	if l.greet.Target == "" || l.plan.Topics > 1 {
+		l.greet.Target = l.plan.Request(c.number())
+	}
 	req := l.greet.AppendRequest(l.loop.WriteScratch()[:0])
 	n, err := l.sys.Write(int(c.fd), req)
 	switch {

@@ -41,7 +41,7 @@ func newInRooms(l *lane) *inRooms {
 }
 
 func (r *inRooms) hello(conn int) []byte {
-	return rooms.Join(r.lane.plan.TopicName(r.lane.plan.Topic(conn)))
+	return rooms.Join(r.lane.plan.TopicName(r.lane.plan.Topic(conn)), r.lane.plan.Recover > 0)
 }
 
 func (r *inRooms) publication(p *publisher, topic int, body []byte) []byte {
@@ -103,9 +103,27 @@ func (r *inRooms) answered(c *conn, m rooms.Message) {
 	}
 	if m.ID == rooms.Connect {
 		c.pongs = m.Pong
+	} else if why := r.short(m); why != "" {
+		c.over(refusal{reason: why})
+		return
 	}
 	c.dial.answers |= m.ID // each is a bit of its own
 	if c.dial.answers == rooms.Connect|rooms.Subscribe {
 		c.ready(nil)
 	}
+}
+
+// short enters what a connection has recovered as it subscribed, and says what
+// it was short of; nothing if it has all that it was to get.
+func (r *inRooms) short(m rooms.Message) string {
+	l, want := r.lane, r.lane.plan.Recover
+	switch {
+	case want == 0:
+		return ""
+	case m.Recovered && m.Publications == want:
+		l.count.Recovered++
+		return ""
+	}
+	l.count.Short++
+	return fmt.Sprintf("recovery: %d of %d publications came, recovered: %v", m.Publications, want, m.Recovered)
 }

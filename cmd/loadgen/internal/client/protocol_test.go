@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"hubbub/cmd/loadgen/internal/history"
 	"hubbub/cmd/loadgen/internal/ledger"
 	"hubbub/cmd/loadgen/internal/payload"
 	"hubbub/cmd/loadgen/internal/plan"
@@ -143,6 +144,46 @@ func TestRoomsJoining(t *testing.T) {
 	}
 }
 
+// With recovery, a connection is ready when it has just what was there before.
+func TestRoomsRecovering(t *testing.T) {
+	const (
+		welcome = `{"id":1,"connect":{"client":"x","ping":25,"pong":true}}`
+		kept    = `{"data":"abcdefgh","offset":2}`
+	)
+	answer := func(recovered bool, publications ...string) string {
+		return fmt.Sprintf(`{"id":2,"subscribe":{"recoverable":true,"epoch":"e","publications":[%s],"recovered":%v,"offset":3,"positioned":true,"was_recovering":true}}`,
+			strings.Join(publications, ","), recovered)
+	}
+	for _, tt := range []struct {
+		answer string
+		reason string // empty: it is ready
+	}{
+		{answer(true, kept, kept), ""},
+		{answer(true, kept), "recovery: 1 of 2 publications came, recovered: true"},
+		{answer(true, kept, kept, kept), "recovery: 3 of 2 publications came, recovered: true"},
+		{answer(false, kept, kept), "recovery: 2 of 2 publications came, recovered: false"},
+		{`{"id":2,"subscribe":{}}`, "recovery: 0 of 2 publications came, recovered: false"},
+	} {
+		l := laneOf(t, plan.Rooms, 1)
+		l.plan.Recover = 2
+		if hello := string(l.proto.hello(0)); !strings.HasSuffix(hello, `"recover":true,"offset":0,"epoch":""}}`) {
+			t.Errorf("it begins with %s", hello)
+		}
+		c, w := &l.conns[0], &witness{}
+		pair(t, c)
+		c.st, c.dial = joining, &attempt{errand: w}
+		c.receive(wire.AppendFrame(nil, wire.OpText, []byte(welcome+"\n"+tt.answer)))
+		ready := tt.reason == ""
+		if (w.times == 1) != ready || w.refusal != (refusal{reason: tt.reason}) {
+			t.Errorf("%s: opened %d times, %+v; want %q", tt.answer, w.times, w.refusal, tt.reason)
+		}
+		if (l.count.Recovered == 1) != ready || l.count.Recovered+l.count.Short != 1 {
+			t.Errorf("%s: entered as %d and %d", tt.answer, l.count.Recovered, l.count.Short)
+		}
+		c.end(lost)
+	}
+}
+
 // The answers may come in any order, and with what is behind them. That is none
 // of the business of those who pass.
 func TestRoomsAnswers(t *testing.T) {
@@ -262,6 +303,22 @@ func TestRoomsStorm(t *testing.T) {
 	var e ends
 	p := roomsPlan(t, &relay.Relay{Opened: e.opened}, 30)
 	expectBack(t, weather(t, p, 1, func() { e.each(hangUp) }, allBack))
+}
+
+// Who comes back in a storm recovers again.
+func TestRoomsRecoveringStorm(t *testing.T) {
+	var e ends
+	p := roomsPlan(t, &relay.Relay{Opened: e.opened}, 30)
+	p.Recover = 3
+	if err := history.Publish(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	e.each(hangUp) // who has published
+	res := weather(t, p, 1, func() { e.each(hangUp) }, allBack)
+	expectBack(t, res)
+	if res.Counts.Recovered != 60 || res.Counts.Short != 0 {
+		t.Errorf("%d recovered all, %d didn't; want 60, 0", res.Counts.Recovered, res.Counts.Short)
+	}
 }
 
 // pushes are a frame with messages from..to-1 in as many lines.

@@ -66,6 +66,9 @@ type Counts struct {
 	Refused      int64 `json:"refused"`
 	Unanswered   int64 `json:"unanswered"`
 
+	Recovered int `json:"recovered"` // how often a connection subscribed and got all that was there before
+	Short     int `json:"short"`     // how often it got something else, and was refused
+
 	Stalled      int `json:"stalled"`       // connections that opened and stopped reading
 	StalledEnded int `json:"stalled_ended"` // of them, those that the server ended
 
@@ -125,6 +128,8 @@ func (r *Result) Merge(o *Result) {
 	a.Acknowledged += b.Acknowledged
 	a.Refused += b.Refused
 	a.Unanswered += b.Unanswered
+	a.Recovered += b.Recovered
+	a.Short += b.Short
 	a.Stalled += b.Stalled
 	a.StalledEnded += b.StalledEnded
 	a.Churned += b.Churned

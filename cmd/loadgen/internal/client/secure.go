@@ -2,7 +2,6 @@ package client
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -30,32 +29,18 @@ type encryption struct {
 }
 
 func newEncryption(t *plan.TLS, atATime int) (*encryption, error) {
-	var trusted *x509.CertPool // nil: the system's
-	if len(t.CA) > 0 {
-		var err error
-		if trusted, err = x509.SystemCertPool(); err != nil { // a system that has none
-			trusted = x509.NewCertPool()
-		}
-		if !trusted.AppendCertsFromPEM(t.CA) {
-			return nil, errors.New("no certificate to trust can be read")
-		}
+	config, err := t.Config()
+	if err != nil {
+		return nil, err
 	}
+	config.ClientSessionCache = forgetful{}
+	// A message is a record, as far as it goes.
+	config.DynamicRecordSizingDisabled = true
+	// The same for all: what is wrong with a certificate that has expired has the
+	// time in it, and would be another reason every second.
 	now := time.Now()
-	return &encryption{
-		config: &tls.Config{
-			ServerName:         t.ServerName,
-			RootCAs:            trusted,
-			InsecureSkipVerify: t.Insecure,
-			NextProtos:         []string{"http/1.1"}, // as browsers ask for
-			ClientSessionCache: forgetful{},
-			// A message is a record, as far as it goes.
-			DynamicRecordSizingDisabled: true,
-			// The same for all: what is wrong with a certificate that has expired
-			// has the time in it, and would be another reason every second.
-			Time: func() time.Time { return now },
-		},
-		turn: make(chan struct{}, atATime),
-	}, nil
+	config.Time = func() time.Time { return now }
+	return &encryption{config: config, turn: make(chan struct{}, atATime)}, nil
 }
 
 // forgetful makes every handshake a full one, as a browser's first is: the

@@ -33,7 +33,8 @@ type Plan struct {
 	Mode Mode   `json:"mode"`
 
 	Protocol Protocol `json:"protocol"`
-	Prefix   string   `json:"prefix"` // of topics' names
+	Prefix   string   `json:"prefix"`  // of topics' names
+	Recover  int      `json:"recover"` // messages in each topic before there are connections, which each of them gets as it subscribes
 
 	Addr   netip.AddrPort `json:"addr"`
 	Host   string         `json:"host"`   // Host header
@@ -54,13 +55,6 @@ type Plan struct {
 	Duration time.Duration `json:"duration"`
 	Settle   time.Duration `json:"settle"`
 	Timeout  time.Duration `json:"timeout"`
-}
-
-// TLS is how connections are encrypted.
-type TLS struct {
-	ServerName string `json:"server_name"` // whose certificate it has to be
-	CA         []byte `json:"ca"`          // PEM: whom to trust besides those that the system does
-	Insecure   bool   `json:"insecure"`    // any certificate will do
 }
 
 // Share is the part of a Plan's connections that one process holds: those

@@ -52,6 +52,7 @@ type Relay struct {
 
 	mu         sync.Mutex // guards what follows, and writing to subscribers
 	topics     map[string][]net.Conn
+	kept       map[string][]string // publications of Rooms, by channel
 	conns      []net.Conn
 	handshakes int
 	messages   int

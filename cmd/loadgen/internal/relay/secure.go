@@ -42,22 +42,27 @@ func Hubbub(t testing.TB, cfg *tls.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return "wss://" + serve(t, func(ln net.Listener) error { return srv.ServeTLS(ln, cfg) }, srv.Shutdown)
+}
+
+// serve has a server run on a free port of 127.0.0.1 until the test ends.
+func serve(t testing.TB, run func(net.Listener) error, shutdown func(context.Context) error) (addr string) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
 	done := make(chan error, 1)
-	go func() { done <- srv.ServeTLS(ln, cfg) }()
+	go func() { done <- run(ln) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown: %v", err)
+		if err := shutdown(ctx); err != nil {
+			t.Errorf("shutting down: %v", err)
 		}
 		if err := <-done; !errors.Is(err, hubbub.ErrServerClosed) {
-			t.Errorf("ServeTLS: %v", err)
+			t.Errorf("serving: %v", err)
 		}
 	})
-	return "wss://" + addr
+	return ln.Addr().String()
 }

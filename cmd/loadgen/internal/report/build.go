@@ -61,6 +61,9 @@ func Build(in Input) *Report {
 	if p.Protocol.Acknowledges() && p.Mode.Sends() {
 		r.Answers = &Answers{Acknowledged: c.Acknowledged, Refused: c.Refused, Missing: c.Unanswered}
 	}
+	if p.Recover > 0 {
+		r.Recovery = newRecovery(in)
+	}
 	if p.Churn > 0 {
 		r.Churn = newChurn(res)
 	}
@@ -78,7 +81,7 @@ func Build(in Input) *Report {
 	r.OK = !r.Interrupted && len(in.Outcome.Troubles) == 0 &&
 		r.ConnsOpen == r.ConnsRequested && r.ConnsFailed == 0 && r.ConnsLost == 0 &&
 		r.Missing == 0 && r.Duplicate == 0 && r.Reordered == 0 && r.Corrupt == 0 &&
-		r.Answers.ok() && r.Churn.ok() && r.Storm.ok()
+		r.Answers.ok() && r.Churn.ok() && r.Storm.ok() && r.Recovery.ok()
 	return r
 }
 

@@ -39,8 +39,9 @@ type Report struct {
 	Latency   *Latency   `json:"latency_ms"` // intended send to arrival, over all deliveries
 	Fanout    *Fanout    `json:"fanout_ms"`  // per message, until a share of its subscribers had it
 	Handshake *Latency   `json:"handshake_ms"`
-	Churn     *Churn     `json:"churn"` // null without
-	Storm     *Storm     `json:"storm"` // null but in that mode
+	Churn     *Churn     `json:"churn"`    // null without
+	Storm     *Storm     `json:"storm"`    // null but in that mode
+	Recovery  *Recovery  `json:"recovery"` // null without
 	Server    *Server    `json:"server"`
 	ServerWhy string     `json:"server_why,omitempty"` // why there is no server
 	Generator *Generator `json:"generator"`

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"hubbub/cmd/loadgen/internal/coordinator"
-	"hubbub/cmd/loadgen/internal/monitor"
 )
 
 // What counts as saturated. A share of 1 is never measured: a little idling is
@@ -69,15 +68,7 @@ func (r *Report) saturation(in Input) {
 // What other programs used is taken to be spread evenly, and so is the kernel's work in interrupts, which most kernels count
 // for nobody: over loopback that is much of receiving.
 func (r *Report) machine(in Input) (*Machine, bool) {
-	var begin, end *monitor.Sample
-	for i := range in.Samples {
-		switch in.Samples[i].Mark {
-		case string(coordinator.Running):
-			begin = &in.Samples[i]
-		case string(coordinator.Done):
-			end = &in.Samples[i]
-		}
-	}
+	begin, end := marked(in.Samples, coordinator.Running), marked(in.Samples, coordinator.Done)
 	active := r.active(in)
 	if begin == nil || end == nil || active < tooShort || !r.sends() {
 		return nil, false

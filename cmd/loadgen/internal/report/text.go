@@ -30,6 +30,13 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Handshake != nil {
 		line("handshake", "%s", r.Handshake)
 	}
+	if c := r.Recovery; c != nil {
+		line("recovery", "%s got the %s publications of before as they subscribed, %s something else", count(c.All), count(c.Messages), count(c.Short))
+		if c.AllReady > 0 {
+			line("", "all ready after %.2f s; CPU until then: generator %.0f %%, server %.0f %% of %d core(s)",
+				c.AllReady, 100*c.GeneratorShare, 100*c.ServerShare, r.Conditions.Cores)
+		}
+	}
 	if r.Stalled > 0 {
 		line("stalled", "%s stopped reading, %s of them ended by the server", count(r.Stalled), count(r.StalledEnded))
 	}

@@ -28,9 +28,14 @@ const (
 var Pong = []byte("{}")
 
 // Join returns the commands that a connection begins with: who it is, which is
-// nobody in particular, and what it wants to hear.
-func Join(channel string) []byte {
-	return fmt.Appendf(nil, `{"id":%d,"connect":{}}`+"\n"+`{"id":%d,"subscribe":{"channel":"%s"}}`, Connect, Subscribe, channel)
+// nobody in particular, and what it wants to hear; with recovery, also all that
+// was published there before.
+func Join(channel string, recovery bool) []byte {
+	since := ""
+	if recovery {
+		since = `,"recover":true,"offset":0,"epoch":""`
+	}
+	return fmt.Appendf(nil, `{"id":%d,"connect":{}}`+"\n"+`{"id":%d,"subscribe":{"channel":"%s"%s}}`, Connect, Subscribe, channel, since)
 }
 
 // AppendPublish appends the command that publishes data, which is JSON. Neither
@@ -69,11 +74,14 @@ type Message struct {
 	// Of a Publication; both are valid as long as the line. Data is JSON, as it
 	// stands there.
 	Channel, Data []byte
-	// Of an Answer: the command's number, why it failed, if it did, and whether
-	// pings have to be answered, if it was to connect.
-	ID   uint32
-	Err  *Error
-	Pong bool
+	// Of an Answer: the command's number; why it failed, if it did; whether pings
+	// have to be answered, if it was to connect; and if it was to subscribe,
+	// whether that was all there was to recover, and how many publications came.
+	ID           uint32
+	Err          *Error
+	Pong         bool
+	Recovered    bool
+	Publications int
 	// Of a Farewell: code and reason.
 	Why string
 }
@@ -109,10 +117,14 @@ func parse(line []byte) (Message, error) {
 		Reason string
 	}
 	var said struct {
-		ID      uint32
-		Error   *Error
-		Connect struct{ Pong bool }
-		Push    *struct {
+		ID        uint32
+		Error     *Error
+		Connect   struct{ Pong bool }
+		Subscribe struct {
+			Recovered    bool
+			Publications []struct{}
+		}
+		Push *struct {
 			Channel     string
 			Pub         *struct{ Data json.RawMessage }
 			Unsubscribe *farewell
@@ -125,7 +137,10 @@ func parse(line []byte) (Message, error) {
 	push := said.Push
 	switch {
 	case said.ID != 0 || said.Error != nil:
-		return Message{Kind: Answer, ID: said.ID, Err: said.Error, Pong: said.Connect.Pong}, nil
+		return Message{
+			Kind: Answer, ID: said.ID, Err: said.Error, Pong: said.Connect.Pong,
+			Recovered: said.Subscribe.Recovered, Publications: len(said.Subscribe.Publications),
+		}, nil
 	case push == nil:
 		return Message{Kind: Ping}, nil
 	case push.Pub != nil:

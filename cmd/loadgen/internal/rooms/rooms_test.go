@@ -26,6 +26,9 @@ func TestNext(t *testing.T) {
 		{`{"push":{"disconnect":{"code":3001,"reason":"shutdown"}}}`, Message{Kind: Farewell, Why: "disconnected: 3001 shutdown"}},
 		{`{"id":1,"connect":{"client":"x","version":"","ping":25,"pong":true}}`, Message{Kind: Answer, ID: Connect, Pong: true}},
 		{`{"id":2,"subscribe":{}}`, Message{Kind: Answer, ID: Subscribe}},
+		{recovered(`{"data":"abc","offset":2}`), Message{Kind: Answer, ID: Subscribe, Recovered: true, Publications: 1}},
+		{recovered(`{"data":"\"data\"","offset":2},{"data":{"data":[]}}`), Message{Kind: Answer, ID: Subscribe, Recovered: true, Publications: 2}},
+		{`{"id":2,"subscribe":{"was_recovering":true,"offset":7,"publications":[]}}`, Message{Kind: Answer, ID: Subscribe}},
 		{`{"id":4711,"publish":{}}`, Message{Kind: Answer, ID: 4711}},
 		{`{"id":4294967295,"publish":{}}`, Message{Kind: Answer, ID: 1<<32 - 1}},
 		{`{"id":7,"error":{"code":100,"message":"internal server error","temporary":true}}`,
@@ -63,6 +66,12 @@ func TestScanReads(t *testing.T) {
 			}
 		}
 	}
+	for n := 1; n < 40; n++ {
+		line := recovered(strings.Repeat(`{"data":"abcdefgh","info":{"user":"","client":"0-1"},"offset":12345678901,"time":1700000000000},`, n-1) + `{"data":"abcdefgh"}`)
+		if m, length := scan([]byte(line + "\n")); length != len(line) || !m.Recovered || m.Publications != n {
+			t.Errorf("%q is read as %d bytes, %d publications", line, length, m.Publications)
+		}
+	}
 	if m, length := scan([]byte(`{"id":123456789,"publish":{}}`)); length == 0 || m.ID != 123456789 {
 		t.Errorf("the answer to a publication is read as %d bytes, %+v", length, m)
 	}
@@ -91,8 +100,11 @@ func TestSpecial(t *testing.T) {
 // What is sent is what encoding/json takes for it.
 func TestCommands(t *testing.T) {
 	for line, want := range map[string]string{
-		string(Join("chat:a b")): `map[connect:map[] id:1]
+		string(Join("chat:a b", false)): `map[connect:map[] id:1]
 map[id:2 subscribe:map[channel:chat:a b]]
+`,
+		string(Join("chat:a b", true)): `map[connect:map[] id:1]
+map[id:2 subscribe:map[channel:chat:a b epoch: offset:0 recover:true]]
 `,
 		string(AppendPublish(nil, 4711, "chat:a b", []byte(`"x"`))): `map[id:4711 publish:map[channel:chat:a b data:x]]
 `,
@@ -117,7 +129,7 @@ map[id:2 subscribe:map[channel:chat:a b]]
 }
 
 func TestNextAllocatesNothing(t *testing.T) {
-	frame := []byte(`{"push":{"channel":"chat:1","pub":{"data":"abcdefghijklmnopqrstuvwxyz"}}}` + "\n" + `{"id":5,"publish":{}}`)
+	frame := []byte(`{"push":{"channel":"chat:1","pub":{"data":"abcdefghijklmnopqrstuvwxyz"}}}` + "\n" + `{"id":5,"publish":{}}` + "\n" + recovered(`{"data":"abcdefgh"}`))
 	if n := testing.AllocsPerRun(100, func() {
 		for p := frame; len(p) > 0; {
 			var err error
@@ -141,6 +153,8 @@ func FuzzScan(f *testing.F) {
 		`{"id":1,"publish":{}}`,
 		`{"id":01,"publish":{}}` + "\n",
 		`{"push":{"channel":"c","pub":{"data":"abcdefgh","info":{"user":"","client":"x"},"offset":17}}}`,
+		recovered(`{"data":"abcdefgh","info":{"user":"","client":"x"},"offset":17,"time":1700000000000},{"data":"ijklmnop"}`),
+		recovered(`{"data":"abcdefgh"},`),
 	} {
 		f.Add([]byte(line))
 	}
@@ -159,13 +173,28 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
+// recovered is the answer of a server to a client that has recovered publications.
+func recovered(publications string) string {
+	return `{"id":2,"subscribe":{"recoverable":true,"epoch":"P4BFA3PP","publications":[` + publications +
+		`],"recovered":true,"offset":31,"positioned":true,"was_recovering":true}}`
+}
+
 func BenchmarkNext(b *testing.B) {
-	line := []byte(`{"push":{"channel":"chat:loadgen-0123456789abcdef-t0","pub":{"data":"` + strings.Repeat("x", 126) + `"}}}`)
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := Next(line); err != nil {
-			b.Fatal(err)
-		}
+	data := `"` + strings.Repeat("x", 126) + `"`
+	kept := `{"data":` + data + `,"info":{"user":"","client":"afcee9e5-50c5-471c-9d1e-4fbe4e8ffdcb"},"offset":12,"time":1700000000000}`
+	for name, line := range map[string]string{
+		"push":      `{"push":{"channel":"chat:loadgen-0123456789abcdef-t0","pub":{"data":` + data + `}}}`,
+		"recovered": recovered(strings.Repeat(kept+",", 29) + kept),
+	} {
+		b.Run(name, func(b *testing.B) {
+			line := []byte(line)
+			b.SetBytes(int64(len(line)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := Next(line); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -11,9 +11,14 @@ import (
 //	{"push":{"channel":"C","pub":{"data":"D"}}}
 //	{"push":{"channel":"C","pub":{"data":"D","info":{"user":"U","client":"C"},"offset":1}}}
 //
-// and the answer to one,
+// the answer to one,
 //
 //	{"id":1,"publish":{}}
+//
+// and, since it is long and comes to everybody at once, that with all that was
+// published before,
+//
+//	{"id":2,"subscribe":{"recoverable":true,"epoch":"E","publications":[P,P],"recovered":true,"offset":2,"positioned":true,"was_recovering":true}}
 //
 // and returns its length in bytes; 0 if it is anything else. A line that scan
 // reads, parse reads in the same way.
@@ -21,29 +26,18 @@ func scan(p []byte) (m Message, n int) {
 	s := scanner{rest: p}
 	if s.skip(`{"push":{"channel":"`) {
 		m.Kind, m.Channel = Publication, s.letters()
-		s.require(`","pub":{"data":`)
-		data := s.rest
-		s.require(`"`)
-		length := len(s.letters()) + 2
-		s.require(`"`)
-		if s.skip(`,"info":{"user":"`) {
-			s.letters()
-			s.require(`","client":"`)
-			s.letters()
-			s.require(`"}`)
-		}
-		if s.skip(`,"offset":`) {
-			s.number()
-		}
-		s.require(`}}}`)
-		if !s.bad {
-			m.Data = data[:length]
-		}
+		s.require(`","pub":`)
+		m.Data = s.publication()
+		s.require(`}}`)
 	} else {
 		m.Kind = Answer
 		s.require(`{"id":`)
 		m.ID = s.number()
-		s.require(`,"publish":{}}`)
+		if s.skip(`,"subscribe":{"recoverable":true,"epoch":"`) {
+			m.Recovered, m.Publications = true, s.recovered()
+		} else {
+			s.require(`,"publish":{}}`)
+		}
 	}
 	if s.bad || len(s.rest) > 0 && s.rest[0] != '\n' {
 		return Message{}, 0
@@ -56,6 +50,47 @@ func scan(p []byte) (m Message, n int) {
 type scanner struct {
 	rest []byte
 	bad  bool
+}
+
+// publication takes one and returns its data.
+func (s *scanner) publication() []byte {
+	s.require(`{"data":`)
+	data := s.rest
+	s.require(`"`)
+	length := len(s.letters()) + 2
+	s.require(`"`)
+	if s.skip(`,"info":{"user":"`) {
+		s.letters()
+		s.require(`","client":"`)
+		s.letters()
+		s.require(`"}`)
+	}
+	if s.skip(`,"offset":`) {
+		s.digits()
+	}
+	if s.skip(`,"time":`) {
+		s.digits()
+	}
+	s.require(`}`)
+	if s.bad {
+		return nil
+	}
+	return data[:length]
+}
+
+// recovered takes the rest of an answer with publications, from the epoch on,
+// and returns how many there are.
+func (s *scanner) recovered() (n int) {
+	s.letters()
+	s.require(`","publications":[`)
+	for more := true; more && !s.bad; more = s.skip(`,`) {
+		s.publication()
+		n++
+	}
+	s.require(`],"recovered":true,"offset":`)
+	s.digits()
+	s.require(`,"positioned":true,"was_recovering":true}}`)
+	return n
 }
 
 // skip takes a word if that comes next.
@@ -75,16 +110,30 @@ func (s *scanner) require(word string) {
 
 // number takes a number from 1 to 999,999,999.
 func (s *scanner) number() (v uint32) {
-	i := 0
-	for ; i < len(s.rest) && '0' <= s.rest[i] && s.rest[i] <= '9'; i++ {
-		v = 10*v + uint32(s.rest[i]-'0')
-	}
-	if i == 0 || i > 9 || s.rest[0] == '0' {
+	digits := s.digits()
+	if len(digits) > 9 {
 		s.bad = true
 		return 0
 	}
-	s.rest = s.rest[i:]
+	for _, d := range digits {
+		v = 10*v + uint32(d-'0')
+	}
 	return v
+}
+
+// digits takes those of a number from 1 on.
+func (s *scanner) digits() []byte {
+	i := 0
+	for i < len(s.rest) && '0' <= s.rest[i] && s.rest[i] <= '9' {
+		i++
+	}
+	if i == 0 || s.rest[0] == '0' {
+		s.bad = true
+		return nil
+	}
+	taken := s.rest[:i]
+	s.rest = s.rest[i:]
+	return taken
 }
 
 // letters takes printable ASCII up to what ends a string or begins an escape.
