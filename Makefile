@@ -22,25 +22,26 @@ GOVULNCHECK   := $(CURDIR)/.tools/bin/govulncheck-$(GOVULNCHECK_VERSION)
 BENCHSTAT     := $(CURDIR)/.tools/bin/benchstat-$(BENCHSTAT_VERSION)
 
 # What the server is put through alone, each at its size: see bench/feats.go.
-FEATS := bench-tail bench-churn bench-storm bench-keepalive bench-million
+FEATS := bench-tail bench-churn bench-storm bench-recover bench-keepalive bench-million
 
 ARGS     ?=
 COUNT    ?= 3
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race lint fuzz torture soak bench bench-quick bench-compare bench-hostile $(FEATS) build-bench fmt clean deps deps-test
+.PHONY: help build run test race lint fuzz torture soak bench bench-quick bench-compare bench-hostile $(FEATS) build-bench page screenshots fmt clean deps deps-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: deps ## build bin/server and bin/loadgen
+build: deps page ## build the chat page, where there is npm, bin/server and bin/loadgen
 	@$(GOBUILD) -o bin/ ./cmd/server ./cmd/loadgen
 
 run: build ## install what is missing, build, serve http://localhost:8080 (ARGS="-addr :9000" for other flags)
 	@$(if $(ARGS),,echo "open http://localhost:8080 in two tabs; Ctrl-C ends it" &&) exec bin/server $(ARGS)
 
 test: deps-test ## every test, with the race detector: server, debug build, page in Chromium, other people's clients, benchmark peers
+	tools/page.sh test
 	go test -race ./...
 	go test -race -tags hubbubdebug . ./internal/broadcast
 	go vet ./...
@@ -84,22 +85,29 @@ bench-hostile: build ## the fan-out to 12,800 while 3,200 others misbehave, each
 bench-tail: ## latency in a topic of 10 beside one of 100,000 in permanent fan-out (BENCH_CONNS, ROUNDS=3)
 bench-churn: ## a fan-out to 50,000, calm and while 2,000 others a second come and go
 bench-storm: ## the server is killed under 100,000 connections and started again: until all are back
+bench-recover: ## 100,000 connect at once and get a channel's last 30 messages each; and again after the server was killed
 bench-keepalive: ## 100,000 idle connections, pinged every 30 s: processor time
-bench-million: ## a million connections and ten messages to all of them (8 minutes, 12 GB)
+bench-million: ## a million connections and ten messages to all of them (8 minutes, 12 GB; BUCKETS=4194304: in a larger table of the kernel)
 
 $(FEATS): build
 	@$(GOBUILD) -o bin/ ./bench
-	@bin/bench -scenarios $(@:bench-%=%) $(if $(BENCH_CONNS),-conns $(BENCH_CONNS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
+	@$(if $(BUCKETS),tools/own-net.sh $(BUCKETS)) bin/bench -scenarios $(@:bench-%=%) $(if $(BENCH_CONNS),-conns $(BENCH_CONNS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(ARGS)
 
 build-bench: build
 	@$(GOBUILD) -o bin/ ./bench ./bench/floor
 	@cd bench/peers && $(GOBUILD) -o ../../bin/ ./...
 
+screenshots: deps-test ## take the pictures of the page that the README shows
+	cd web/e2e && go test -count=1 -run '^TestScreenshots$$' -screenshots ../screenshots .
+
 fmt: deps ## gofmt every module
 	@for m in $(MODULES); do (cd $$m && go fmt ./...) || exit 1; done
 
 clean: ## remove what build made (.tools, with the linters and any fetched Go, stays)
-	rm -rf bin
+	rm -rf bin web/dist/page
+
+page:
+	@tools/page.sh build
 
 deps:
 	@tools/install.sh build

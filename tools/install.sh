@@ -105,7 +105,7 @@ if [ "$1" = test ]; then
 		want "$browser" "the page is tested in a real browser"
 	fi
 	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-		want "nodejs npm" "the server is tested with a JavaScript client too"
+		want "nodejs npm" "the chat page is built with them, the server tested with a JavaScript client"
 	fi
 fi
 install_packages

@@ -84,10 +84,11 @@ func TestEnterDuringComposition(t *testing.T) {
 func TestKeyboardAlone(t *testing.T) {
 	s := serve(t)
 	p := open(t, s)
+	p.wait(`!document.querySelector("#count").hidden`)
 	// From the top of the page, as somebody who doesn't use a mouse finds it.
 	eval[any](p, `document.activeElement.blur()`)
 	var order []string
-	for range 4 {
+	for len(order) == 0 || order[len(order)-1] != "send" {
 		p.press(kb.Tab)
 		focused := eval[string](p, `document.activeElement.id`)
 		order = append(order, focused)
@@ -101,10 +102,14 @@ func TestKeyboardAlone(t *testing.T) {
 		case "text":
 			p.press("hello")
 		}
+		if len(order) > 20 {
+			break
+		}
 	}
-	if got, want := fmt.Sprint(order), "[log name text send]"; got != want {
+	if got, want := fmt.Sprint(order), "[room notify count log name text send]"; got != want {
 		t.Errorf("Tab goes %s, want %s", got, want)
 	}
+	p.wait(connected)
 	p.enter()
 	p.wait(shows("hello"))
 
@@ -124,13 +129,38 @@ func TestEnterInTheNameGoesToTheMessage(t *testing.T) {
 	p := open(t, s)
 	p.do(chromedp.Focus(chromedp.CSS("#text")))
 	p.press("hello")
-	p.named("Ann")
-	p.enter()
+	p.named("Ann") // which ends with Enter
 	if got := eval[string](p, `document.activeElement.id`); got != "text" {
 		t.Errorf("the focus is on %q, want text", got)
 	}
 	if got := eval[string](p, box); got != "hello" {
 		t.Errorf("the message box holds %q, want it untouched", got)
 	}
+	p.quiet()
+}
+
+// Escape closes the list of who is here, and the focus goes back to what opened
+// it; otherwise it leads to where one writes.
+func TestEscape(t *testing.T) {
+	s := serve(t)
+	p := open(t, s)
+	join(t, s, "lobby", `{"name": "Bob"}`)
+	p.named("Ann")
+	p.wait(`document.querySelector("#count").textContent === "2 here"`)
+	p.do(chromedp.Focus(chromedp.CSS("#count")))
+	p.enter()
+	p.wait(`!document.querySelector("#people").hidden && document.querySelector("#count").ariaExpanded === "true"`)
+	p.wait(`document.querySelector("#names button") !== null`)
+	p.press(kb.Tab)
+	p.press(kb.Tab)
+	p.wait(`document.activeElement.textContent === "Bob"`)
+	p.press(kb.Escape)
+	p.wait(`document.querySelector("#people").hidden && document.querySelector("#count").ariaExpanded === "false"`)
+	if got := eval[string](p, `document.activeElement.id`); got != "count" {
+		t.Errorf("the focus is on %q, want count", got)
+	}
+	p.do(chromedp.Focus(chromedp.CSS("#log")))
+	p.press(kb.Escape)
+	p.wait(`document.activeElement.id === "text"`)
 	p.quiet()
 }

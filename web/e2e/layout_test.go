@@ -14,28 +14,27 @@ import (
 
 func TestFitsAPhone(t *testing.T) {
 	s := serve(t)
-	c := dial(t, s)
 	for _, language := range []string{"en", "ja"} {
 		t.Run(language, func(t *testing.T) {
 			const width, height = 360, 640
 			p := blank(t)
 			p.do(chromedp.EmulateViewport(width, height, chromedp.EmulateMobile, chromedp.EmulateTouch))
 			p.speaks(language)
-			p.visit(s)
+			p.visit(s, strings.Repeat("unbroken", 10))
 			long := strings.Repeat("unbroken", 30)
-			c.text(fmt.Sprintf(`{"name": %q, "text": %q}`, long, long))
-			p.wait(shows(long))
+			c := join(t, s, strings.Repeat("unbroken", 10)[:60], fmt.Sprintf(`{"name": %q}`, strings.Repeat("W", 40)))
+			c.say(t, strings.Repeat("unbroken", 10)[:60], long, "https://example.com/"+long)
+			p.wait(shows("https://example.com/" + long))
 
 			states := []struct{ name, enter string }{
 				{"connected", ``},
 				{"disconnected, long text", `{
-					const status = document.querySelector("#status");
-					status.dataset.state = "down";
-					status.textContent = "unbroken".repeat(20);
-					document.querySelector("#retry").hidden = false;
-					document.querySelector("#jump").hidden = false;
+					document.querySelector("#banner").dataset.state = "stopped";
+					document.querySelector("#status").textContent = "unbroken".repeat(20);
+					for (const id of ["retry", "jump", "notify", "count"]) document.getElementById(id).hidden = false;
 					document.querySelector("#text").value = "line\n".repeat(50);
 				}`},
+				{"list open", `document.querySelector("#people").hidden = false`},
 			}
 			for _, state := range states {
 				eval[any](p, state.enter)
@@ -88,11 +87,11 @@ const contrast = `(node) => {
 }`
 
 func TestReadableInLightAndDark(t *testing.T) {
-	s := serve(t)
-	c := dial(t, s)
 	var grounds []string
 	for _, scheme := range []string{"light", "dark"} {
 		t.Run(scheme, func(t *testing.T) {
+			s := serve(t)
+			c := join(t, s, "lobby", `{"name": "Bob"}`)
 			p := blank(t)
 			call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{
@@ -101,16 +100,27 @@ func TestReadableInLightAndDark(t *testing.T) {
 				},
 			})
 			p.visit(s)
-			c.text("plain")
-			c.binary([]byte("binary"))
+			p.named("Ann")
+			p.hides(true)
+			c.say(t, "lobby", "@Ann, @Carol: https://example.com")
+			p.wait(`document.title.startsWith("(1)")`)
+			join(t, s, "lobby", `{"name": ""}`)
+			p.hides(false)
+			p.wait(`document.querySelector(".fresh") !== null`)
+			eval[any](p, `document.querySelector("#count").click()`)
+			s.kill()
 			p.say("own")
-			p.wait(shows("own"))
-			for _, state := range []string{"open", "down"} {
+			p.wait(is(pendings, "failed own"))
+			s.data = t.TempDir() // the server forgets what was said
+			s.start()
+			p.wait(connected)
+			p.wait(`document.querySelector("[data-kind=missing]") !== null`)
+			for _, state := range []string{"connecting", "retrying", "stopped"} {
 				eval[any](p, fmt.Sprintf(`{
-					document.querySelector("#status").dataset.state = %q;
+					document.querySelector("#banner").dataset.state = %q;
 					document.querySelector("#send").disabled = %t;
 					for (const node of document.querySelectorAll("[hidden]")) node.hidden = false;
-				}`, state, state == "down"))
+				}`, state, state == "retrying"))
 				poor := eval[[]string](p, fmt.Sprintf(`[...document.querySelectorAll("body *")]
 					.filter((n) => [...n.childNodes].some((c) => c.nodeType === Node.TEXT_NODE && c.data.trim() !== ""))
 					.map((n) => [(%s)(n), n.tagName + "#" + n.id + "." + n.className])
@@ -120,7 +130,7 @@ func TestReadableInLightAndDark(t *testing.T) {
 				}
 			}
 			grounds = append(grounds, eval[string](p, `getComputedStyle(document.body).backgroundColor`))
-			p.quiet()
+			p.quiet(unreachable...)
 		})
 	}
 	if len(grounds) == 2 && grounds[0] == grounds[1] {
@@ -132,10 +142,11 @@ func TestReadableInLightAndDark(t *testing.T) {
 func TestControlsHaveNames(t *testing.T) {
 	s := serve(t)
 	p := open(t, s)
+	p.wait(`!document.querySelector("#count").hidden`)
 	tree := call(p, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 	want := map[string]bool{
 		"log Messages": true, "textbox Your name": true, "textbox Message": true, "button Send": true,
-		"status ": true, "heading hubbub": true,
+		"status ": true, "heading hubbub": true, "textbox Room: write another and press Enter": true, "button 1 here": true,
 	}
 	for _, node := range tree.Nodes {
 		if node.Role == nil || node.Name == nil {

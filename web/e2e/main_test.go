@@ -45,6 +45,9 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "server")
+	if out, err := exec.Command("../../tools/page.sh", "test").CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("building the page: %w\n%s", err, out)
+	}
 	if err := build(binary); err != nil {
 		return 0, err
 	}
@@ -79,8 +82,8 @@ func run(m *testing.M) (code int, err error) {
 }
 
 // build compiles cmd/server of the module two directories up.
-func build(target string) error {
-	cmd := exec.Command("go", "build", "-o", target, "./cmd/server")
+func build(target string, flags ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-o", target}, flags...), "./cmd/server")...)
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", cmd, err, out)

@@ -46,7 +46,7 @@ func certificate(t *testing.T) []string {
 func TestSecureAndCompressed(t *testing.T) {
 	s := serve(t, append(certificate(t), "-compress", "-compress-min", "1")...)
 	writer, reader := open(t, s), open(t, s)
-	text := strings.Repeat("hello, hello, ", 200)
+	text := strings.Repeat("hello, hello, ", 20)
 	writer.say(text)
 	for _, p := range []*tab{writer, reader} {
 		p.wait(shows(strings.TrimSpace(text)))

@@ -2,10 +2,15 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,7 +20,9 @@ import (
 // stopped and started again on the same ports.
 type server struct {
 	t           *testing.T
+	binary      string
 	addr, admin string
+	data        string   // folder
 	args        []string // besides
 	cmd         *exec.Cmd
 	exited      chan error // nil while there is no process
@@ -24,7 +31,12 @@ type server struct {
 // serve starts a server that ends with the test.
 func serve(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, addr: freeAddr(t), admin: freeAddr(t), args: args}
+	return serveBinary(t, binary, args...)
+}
+
+func serveBinary(t *testing.T, binary string, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, binary: binary, addr: freeAddr(t), admin: freeAddr(t), data: t.TempDir(), args: args}
 	t.Cleanup(s.stop)
 	s.start()
 	return s
@@ -33,7 +45,7 @@ func serve(t *testing.T, args ...string) *server {
 // start returns when the server says that it is healthy.
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, "-addr", s.addr, "-admin", s.admin, "-max-conns", "1000")
+	s.cmd = exec.Command(s.binary, "-addr", s.addr, "-admin", s.admin, "-data-dir", s.data, "-max-conns", "1000")
 	s.cmd.Args = append(s.cmd.Args, s.args...)
 	s.cmd.Stdout = s.t.Output()
 	s.cmd.Stderr = s.t.Output()
@@ -97,6 +109,41 @@ func (s *server) stop() {
 	s.exited = nil
 }
 
+// kill ends the server without giving it a chance to do anything about it.
+func (s *server) kill() {
+	s.t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	<-s.exited
+	s.exited = nil
+}
+
+// workers returns the ids of the server's worker processes.
+func (s *server) workers() []int {
+	s.t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var pids []int
+	for _, list := range lists {
+		children, err := os.ReadFile(list)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		for _, child := range strings.Fields(string(children)) {
+			pid, err := strconv.Atoi(child)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// url is the page's, in the room lobby.
 func (s *server) url() string {
 	if slices.Contains(s.args, "-tls-cert") {
 		return "https://" + s.addr + "/"
@@ -104,7 +151,7 @@ func (s *server) url() string {
 	return "http://" + s.addr + "/"
 }
 
-func (s *server) socketURL() string { return "ws://" + s.addr + "/ws?topic=lobby" }
+func (s *server) socketURL() string { return "ws://" + s.addr + "/connection/websocket" }
 
 // freeAddr returns a loopback address that nobody listened on a moment ago.
 func freeAddr(t *testing.T) string {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,9 +69,14 @@ const freezable = `{
 	window.setTimeout = (f, ms, ...rest) => window.frozen ? 0 : setTimeout(f, ms, ...rest);
 }`
 
-func (p *tab) visit(s *server) {
+// visit goes to a room, lobby if none is named, and waits until it is open.
+func (p *tab) visit(s *server, room ...string) {
 	p.t.Helper()
-	p.do(chromedp.Navigate(s.url()))
+	url := s.url()
+	if len(room) > 0 {
+		url += "#" + strings.Join(room, "")
+	}
+	p.do(chromedp.Navigate(url))
 	p.wait(connected)
 }
 
@@ -163,13 +169,25 @@ func call[P, R any](p *tab, command cdp.Command[P, R], params P) R {
 
 // Expressions about the page, used by several tests.
 const (
-	connected    = `document.querySelector("#status")?.dataset.state === "open"`
-	disconnected = `document.querySelector("#status").dataset.state === "down"`
+	connected    = `document.querySelector("#banner")?.dataset.state === "open"`
+	disconnected = `document.querySelector("#banner").dataset.state === "retrying"`
+	// texts are those of all messages in the document that have come from the server, in order.
+	texts = `[...document.querySelectorAll("#lines .message .body")].map((n) => n.textContent)`
+	// happenings are the lines that say who has come and gone, without the time, and that messages may be missing.
+	happenings = `[...document.querySelectorAll("#lines .happening")].map((n) =>
+		[...n.childNodes].filter((c) => c.nodeName !== "TIME").map((c) => c.textContent).join("").trim())`
+	names = `[...document.querySelectorAll("#names .person")].map((n) => n.textContent)`
 )
 
 // shows is the expression for a message with exactly this text in the log.
 func shows(text string) string {
-	return fmt.Sprintf(`[...document.querySelectorAll(".message .body")].some((n) => n.textContent === %q)`, text)
+	return fmt.Sprintf(`%s.includes(%q)`, texts, text)
+}
+
+// is is the expression for a list of strings to be this.
+func is(list string, want ...string) string {
+	quoted, _ := json.Marshal(append([]string{}, want...)) // strings can be encoded
+	return fmt.Sprintf(`JSON.stringify(%s) === JSON.stringify(%s)`, list, quoted)
 }
 
 // say writes a message the way people do.
@@ -198,8 +216,9 @@ func (p *tab) enter(modifiers ...kb.Modifier) {
 	}
 }
 
-// named fills in the name.
+// named fills in the name, which counts when the field is left.
 func (p *tab) named(name string) {
 	p.t.Helper()
 	p.do(chromedp.Focus(chromedp.CSS("#name")), chromedp.KeyEvent(name))
+	p.enter()
 }
