@@ -14,7 +14,7 @@ import (
 // byPercentile are the kinds of scenarios whose latencies are drawn by percentile; byTime are those of
 // which it is drawn what share of the subscribers had a message after how long.
 var (
-	byPercentile = []string{chat, echo, latency, rooms}
+	byPercentile = []string{chat, echo, latency, rooms, history}
 	byTime       = []string{fanOut, bigFanOut}
 )
 

@@ -21,15 +21,17 @@ const (
 	tailLatency = "tail"      // a small topic beside a giant one
 	churn       = "churn"     // a fan-out while others come and go
 	storm       = "storm"     // the server is killed, and all come back
+	recovery    = "recover"   // all come at once, and get what was said before, and the same after the server was killed
 	keepalive   = "keepalive" // idle connections that are pinged
 	million     = "million"   // a fan-out to as many as fit
 )
 
-var feats = []feat{{tailLatency, bigConns, 3}, {churn, 50_000, 3}, {storm, bigConns, 3}, {keepalive, bigConns, 3}, {million, 1_000_000, 1}}
+var feats = []feat{{tailLatency, bigConns, 3}, {churn, 50_000, 3}, {storm, bigConns, 3}, {recovery, bigConns, 3}, {keepalive, bigConns, 3}, {million, 1_000_000, 1}}
 
 const (
 	smallTopic = 10    // members
 	smallRate  = 20    // messages a second to them
+	recovered  = 30    // messages that each gets
 	churnRate  = 2_000 // connections a second that come and go
 	calmFloor  = floorName + ", calm"
 	churnFloor = floorName + ", churn" // bare connections that come and go beside bare writes
@@ -101,6 +103,11 @@ func featScenario(opts options) scenario {
 	case storm:
 		s.title = fmt.Sprintf("The server is killed under %s connections and started again", n)
 		s.load = []string{"-mode", "storm", "-duration", "10m", "-timeout", "1m"}
+		s.contenders = []contender{{name: hubbub.name, run: killed}}
+	case recovery:
+		s.title = fmt.Sprintf("%s connect at once and recover %d messages of a channel each, and again after the server was killed", n, recovered)
+		s.path = pathChannels
+		s.load = append([]string{"-mode", "storm", "-duration", "10m", "-timeout", "2m", "-recover", strconv.Itoa(recovered)}, keptChannels.load...)
 		s.contenders = []contender{{name: hubbub.name, run: killed}}
 	case keepalive:
 		s.title = fmt.Sprintf("%s idle connections that are pinged after %.0f s of silence", n, pingAfter.Seconds())

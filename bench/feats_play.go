@@ -32,7 +32,7 @@ func startLoad(ctx context.Context, run *Run, conns int, load []string, url stri
 		}
 		return nil
 	}
-	return start(ctx, run, says, program("loadgen"), loadArgs(conns, load, besideFile, url, pid)...)
+	return start(ctx, child(ctx, run, program("loadgen"), loadArgs(conns, load, besideFile, url, pid)...), says)
 }
 
 // besideGiant returns what puts a scenario's load, of some length, on a small topic while another one has all
@@ -42,13 +42,13 @@ func besideGiant(length time.Duration) func(context.Context, *Run, *scenario) er
 	// What the small topic's members take to connect and to settle, on a machine that has no time.
 	const margin = 10 * time.Second
 	return func(ctx context.Context, run *Run, s *scenario) (err error) {
-		server, addr, _, err := hubbub.up(ctx, run, s.conns+smallTopic)
+		server, err := hubbub.up(ctx, run, s.conns+smallTopic)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, server.stop()) }()
 
-		url, pid := "ws://"+addr+s.path, server.cmd.Process.Pid
+		url, pid := "ws://"+server.addr+s.path, server.cmd.Process.Pid
 		giant, err := startLoad(ctx, run, s.conns, []string{"-window", "1", "-duration", (length + margin).String()}, url, pid, publishes)
 		if err != nil {
 			return err
@@ -101,25 +101,26 @@ func (s stormReport) back(from time.Time) float64 {
 	return s.FirstLoss.Sub(from).Seconds() + s.Times.Last
 }
 
-// killed kills the server with all its processes under the scenario's connections, and starts it again on the
-// same address.
+// killed kills the server with all its processes under the scenario's connections, and starts it again in the
+// same place.
 func killed(ctx context.Context, run *Run, s *scenario) (err error) {
-	server, addr, admin, err := hubbub.up(ctx, run, s.conns)
+	server, err := hubbub.up(ctx, run, s.conns)
 	if err != nil {
 		return err
 	}
-	load, err := startLoad(ctx, run, s.conns, s.load, "ws://"+addr+s.path, server.cmd.Process.Pid, holds)
+	load, err := startLoad(ctx, run, s.conns, s.load, "ws://"+server.addr+s.path, server.cmd.Process.Pid, holds)
 	if err != nil {
 		return errors.Join(err, server.stop())
 	}
-	at := time.Now()
+	end := time.Now()
 	if err := syscall.Kill(-server.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 		return errors.Join(fmt.Errorf("killing the server: %w", err), load.stop(), server.stop())
 	}
 	<-server.ended
-	server, err = again(ctx, run, s.conns, addr, admin)
+	at := server.place
+	server, err = again(ctx, run, s.conns, at)
 	if err != nil {
-		return errors.Join(err, load.stop())
+		return errors.Join(err, load.stop(), at.leave())
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
 
@@ -131,7 +132,8 @@ func killed(ctx context.Context, run *Run, s *scenario) (err error) {
 	run.Raw = raw
 	run.Measured = Measured{
 		ConnectPerS: report.ConnectPerS,
-		BackS:       report.Storm.back(at),
+		BackS:       report.Storm.back(end),
+		ReadyS:      report.Recovery.AllReady,
 		ConnsFailed: report.ConnsFailed + report.ConnsLost,
 	}
 	switch {
@@ -145,12 +147,12 @@ func killed(ctx context.Context, run *Run, s *scenario) (err error) {
 
 // again starts the server anew where one was killed. Its address is taken until the kernel has ended the last
 // of its processes.
-func again(ctx context.Context, run *Run, conns int, addr, admin string) (*process, error) {
+func again(ctx context.Context, run *Run, conns int, at place) (upServer, error) {
 	for {
 		commands := run.Commands
-		p, err := hubbub.upAt(ctx, run, conns, addr, admin)
+		up, err := hubbub.upAt(ctx, run, conns, at)
 		if err == nil || !strings.Contains(err.Error(), "in use") {
-			return p, err
+			return up, err
 		}
 		run.Commands = commands
 	}

@@ -5,8 +5,9 @@ import "fmt"
 // featColumns are the columns of feats' tables.
 var featColumns = []column{
 	{"opened in, s", 1, func(m Measured) float64 { return m.OpenedS }, []string{million}, true},
-	{"connections/s", 0, connects, []string{churn, storm, keepalive, million}, false},
-	{"all back after, s", 2, back, []string{storm}, true},
+	{"connections/s", 0, connects, []string{churn, storm, recovery, keepalive, million}, false},
+	{"all ready after, s", 2, allReady, []string{recovery}, true},
+	{"all back after, s", 2, back, []string{storm, recovery}, true},
 	{"small topic: p50, ms", 2, func(m Measured) float64 { return m.LatencyP50MS }, []string{tailLatency}, false},
 	{"small topic: p99, ms", 2, latencyP99, []string{tailLatency}, true},
 	{"both topics: deliveries/s", 0, deliveries, []string{tailLatency}, true},
@@ -23,17 +24,20 @@ var featPoints = map[string]point{
 	tailLatency: {"99 % of latencies", "99 % of the small topic's deliveries had arrived after, ms", latencyP99, 1},
 	churn:       {"last delivery", "until the last subscriber had a message, ms", lastDelivery, 1},
 	storm:       {"all back", "from the server's end until all were back, s", back, 1},
+	recovery:    {"all ready", "from the first attempt to connect until all had recovered, s", allReady, 1},
 	keepalive:   {"server CPU", "server CPU, % of a core", cpuPercent, 1},
 	million:     {"last delivery", "until the last subscriber had a message, s", lastDelivery, 1e-3},
 }
 
 func back(m Measured) float64         { return m.BackS }
+func allReady(m Measured) float64     { return m.ReadyS }
 func cpuPercent(m Measured) float64   { return m.ServerCPUPercent }
 func everythingGB(m Measured) float64 { return m.EverythingBytes / 1e9 }
 
 // featFigures draws feats' figures from the results.
 func featFigures(r *Results) []Figure {
 	tail, churned, blown, pinged, all := r.find(tailLatency), r.find(churn), r.find(storm), r.find(keepalive), r.find(million)
+	come := r.find(recovery)
 	wrong, messages := lost(all)
 	of := func(p Played, figure func(Measured) float64) Spread { return spreadOf(p.values(hubbub.name, figure)) }
 	return []Figure{
@@ -43,6 +47,10 @@ func featFigures(r *Results) []Figure {
 			AtLeast: 1.15, Aim: 1.05, Measured: spreadOf(ratios(churned.values(churn, lastDelivery), churned.values(calm, lastDelivery)))},
 		{about: blown, What: fmt.Sprintf("server killed under %s: all back after", thousands(blown.Conns)),
 			AtLeast: 15, Aim: 10, Unit: " s", Measured: of(blown, back)},
+		{about: come, What: fmt.Sprintf("%s at once, each recovering %d messages: all ready after", thousands(come.Conns), recovered),
+			AtLeast: 30, Aim: 15, Unit: " s", Measured: of(come, allReady)},
+		{about: come, What: fmt.Sprintf("server killed under %s: all back, and recovered, after", thousands(come.Conns)),
+			AtLeast: 30, Aim: 15, Unit: " s", Measured: of(come, back)},
 		{about: pinged, What: fmt.Sprintf("%s idle, pinged every %.0f s: server CPU", thousands(pinged.Conns), pingAfter.Seconds()),
 			AtLeast: 5, Aim: 3, Unit: " % of a core", Measured: of(pinged, cpuPercent)},
 		{about: all, What: fmt.Sprintf("%s connections: opened in", thousands(all.Conns)),
@@ -60,6 +68,7 @@ var featWords = map[string]string{
 	tailLatency: "The latencies are the small topic's; meanwhile the other one's publisher sent each message as soon as it had the last one back.",
 	churn:       "Calm and churn have a fresh server each. The floor's churn is bare: connections are opened, accepted and closed, without a byte, beside the loop of writes.",
 	storm:       "Time counts from the moment at which all of the server's processes were killed, until the last connection was open again. They try at once and then with back-off, from 0.1 s up to 5 s.",
+	recovery:    "Ready is who is connected, subscribed, and has got every message that was published before; time counts from the first attempt to connect, and then from the moment at which all of the server's processes were killed. Who gets less fails the run.",
 	keepalive:   "Processor time of the server while the connections were held, over that time.",
 	million:     "Everything is server, generator, the kernel's sockets and what was under way: the most, looked at each second, by which less of the machine's memory was available (as free(1) says) than before the server started; what other programs took meanwhile is in it. The kernel calls inodes and dentries available, although each open socket has one of each: with them, it is all that is neither free nor page cache.",
 }

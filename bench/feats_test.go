@@ -58,6 +58,7 @@ func TestFeatScenarios(t *testing.T) {
 		{tailLatency, 4000, "tail-4000", []string{"hubbub"}, "-rate 20 -duration 20s"},
 		{churn, 4000, "churn-4000", []string{"calm", "churn", "floor, calm", "floor, churn"}, "-rate 1 -duration 20s"},
 		{storm, 4000, "storm-4000", []string{"hubbub"}, "-mode storm -duration 10m -timeout 1m"},
+		{recovery, 4000, "recover-4000", []string{"hubbub"}, "-mode storm -duration 10m -timeout 2m -recover 30 -protocol rooms -channel-prefix chat:"},
 		{keepalive, 4000, "keepalive-4000", []string{"hubbub"}, "-mode idle -duration 1m0s"},
 		{million, 4000, "million-4000", []string{"hubbub", "floor"}, "-rate 1 -duration 10s -settle 10s"},
 		{million, 130_000, "million-130000", []string{"hubbub", "floor"}, "-rate 0.3333333333333333 -duration 30s -settle 10s"},
@@ -100,6 +101,8 @@ func TestFeatFigures(t *testing.T) {
 			[]string{"fan-out to 4,000 while 2,000 a second come and go: last delivery over calm: 1.12 [1.04–1.20], enough"}},
 		{played(storm, run("hubbub", 1, Measured{BackS: 16})),
 			[]string{"server killed under 4,000: all back after: 16 s, missed"}},
+		{played(recovery, run("hubbub", 1, Measured{ReadyS: 14, BackS: 31})),
+			[]string{"4,000 at once, each recovering 30 messages: all ready after: 14 s, aim reached", "server killed under 4,000: all back, and recovered, after: 31 s, missed"}},
 		{played(keepalive, run("hubbub", 1, Measured{ServerCPUPercent: 2.5})),
 			[]string{"4,000 idle, pinged every 30 s: server CPU: 2.50 % of a core, aim reached"}},
 		{played(million, run("hubbub", 1, Measured{OpenedS: 40, LastMS: 8500, EverythingBytes: 7.5e9, Missing: 1, Messages: 10})),
@@ -120,14 +123,14 @@ func TestFeatFigures(t *testing.T) {
 }
 
 func TestMeasuredOfFeats(t *testing.T) {
-	const text = `{"conns_failed": 7, "conns_lost": 3, "churn": {"failed": 5}, "server": {"rss_bytes": 5000}, "generator": {"rss_bytes": 7000},
+	const text = `{"conns_failed": 7, "conns_lost": 3, "churn": {"failed": 5}, "server": {"rss_bytes": 5000}, "generator": {"rss_bytes": 7000}, "recovery": {"all_ready_s": 4.5},
 		"storm": {"lost": 90, "first_loss": "2026-01-02T03:04:05.5Z", "back_s": {"p50": 1, "last": 2.5}}}`
 	var load loadReport
 	if err := json.Unmarshal([]byte(text), &load); err != nil {
 		t.Fatal(err)
 	}
-	if m := measured(load); m.ConnsFailed != 15 || m.GeneratorRSSBytes != 7000 {
-		t.Errorf("%d connections failed, %v bytes of the generator; want those that were lost, and of the churn, too: 15, and 7000", m.ConnsFailed, m.GeneratorRSSBytes)
+	if m := measured(load); m.ConnsFailed != 15 || m.GeneratorRSSBytes != 7000 || m.ReadyS != 4.5 {
+		t.Errorf("%d connections failed, %v bytes of the generator, all ready after %v s; want those that were lost, and of the churn, too: 15, and 7000, 4.5", m.ConnsFailed, m.GeneratorRSSBytes, m.ReadyS)
 	}
 	killed := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if s := load.Storm; s.Lost != 90 || s.back(killed) != 3 {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ type Conditions struct {
 	Cores       int     `json:"cores"`
 	MemoryGiB   float64 `json:"memory_gib"`
 	Descriptors uint64  `json:"descriptors"` // that a process may hold
+	Buckets     int     `json:"buckets"`     // of the kernel's table of TCP connections (net.ipv4.tcp_ehash_entries); 0: unknown
 	Load        string  `json:"load"`        // average over a minute, before the start
 }
 
@@ -38,6 +40,7 @@ func conditions(now time.Time) Conditions {
 	// Results lie in the tree themselves: what isn't known to git yet makes no commit dirty.
 	c.Dirty = command("git", "status", "--porcelain", "--untracked-files=no") != unknown
 	c.MemoryGiB = memoryGiB(read("/proc/meminfo"))
+	c.Buckets = buckets(firstLine("/proc/sys/net/ipv4/tcp_ehash_entries"))
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
 		c.Descriptors = limit.Max
@@ -89,6 +92,13 @@ func cpuModel(cpuinfo string) string {
 		}
 	}
 	return unknown + " " + runtime.GOARCH
+}
+
+// buckets returns how many the kernel's table of TCP connections has, by what it says of it, or 0. Where a network
+// namespace uses the machine's own, that is said by a minus.
+func buckets(entries string) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(entries, "-")) // 0 where Linux is older than 6.1
+	return n
 }
 
 // memoryGiB returns the machine's memory from the text of /proc/meminfo, or 0.

@@ -17,6 +17,14 @@ func TestCPUModel(t *testing.T) {
 	}
 }
 
+func TestBuckets(t *testing.T) {
+	for entries, want := range map[string]int{"262144": 262144, "-262144": 262144, unknown: 0} {
+		if got := buckets(entries); got != want {
+			t.Errorf("buckets(%q) = %d, want %d", entries, got, want)
+		}
+	}
+}
+
 func TestMemoryGiB(t *testing.T) {
 	for _, test := range []struct {
 		meminfo string

@@ -133,7 +133,7 @@ func chooseKinds(list, wanted string) ([]HostileKind, error) {
 func (t *Trial) play(ctx context.Context, honest, hostile int) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	server, addr, admin, err := t.serve(ctx, honest+hostile)
+	server, err := t.serve(ctx, honest+hostile)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (t *Trial) play(ctx context.Context, honest, hostile int) (err error) {
 
 	// The server takes the first topic of a query, so the one that the load generator adds is of no
 	// effect, and both are on the same.
-	url := "ws://" + addr + "/ws?topic=" + hostileTopic
+	url := "ws://" + server.addr + "/ws?topic=" + hostileTopic
 	herd, err := startHerd(ctx, &t.Run, "-url", url, "-kind", t.System, "-conns", strconv.Itoa(hostile))
 	if err != nil {
 		return err
@@ -172,7 +172,7 @@ func (t *Trial) play(ctx context.Context, honest, hostile int) (err error) {
 	t.CPU.Server, t.CPU.Hostile = after[0]-before[0], after[1]-before[1]
 	t.CPU.Others = max(0, after[2]-before[2]-t.CPU.Server-t.CPU.Hostile-t.CPU.Generator)
 	t.PeakRSS = peakRSS(read(fmt.Sprintf("/proc/%d/status", server.cmd.Process.Pid)))
-	page, err := get(ctx, "http://"+admin+"/metrics")
+	page, err := get(ctx, "http://"+server.admin+"/metrics")
 	if err != nil {
 		return err
 	}
@@ -183,22 +183,15 @@ func (t *Trial) play(ctx context.Context, honest, hostile int) (err error) {
 // serve starts a server with room for so many connections, and for those that come back before it has
 // let go of their last one. An address that was free may be taken by then, where thousands of
 // connections come and go: it is tried again.
-func (t *Trial) serve(ctx context.Context, conns int) (p *process, addr, admin string, err error) {
+func (t *Trial) serve(ctx context.Context, conns int) (up upServer, err error) {
 	for range 3 {
-		if addr, err = freeAddress(); err != nil {
-			return nil, "", "", err
-		}
-		if admin, err = freeAddress(); err != nil {
-			return nil, "", "", err
-		}
 		t.Commands = nil
-		p, err = start(ctx, &t.Run, ready(addr, "http://"+admin+"/healthz"), program("server"), "-addr", addr, "-admin", admin,
-			"-max-conns", strconv.Itoa(conns+conns/8), "-max-message", strconv.Itoa(bigMessage))
+		up, err = hubbub.with(conns/8, "-max-message", strconv.Itoa(bigMessage)).up(ctx, &t.Run, conns)
 		if err == nil {
 			break
 		}
 	}
-	return p, addr, admin, err
+	return up, err
 }
 
 // generatorCPU returns the processor time in the load generator's report.

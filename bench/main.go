@@ -95,7 +95,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&opts.conns, "conns", bigConns, "connections of the big scenario; the small one has 16000, or as many if that is less")
 	flags.IntVar(&opts.rounds, "rounds", 5, "how often each contender plays each scenario")
 	quick := flags.Bool("quick", false, "one short round at 4000 connections against gorilla and the floor, in less than two minutes: to see what a change did")
-	flags.StringVar(&against, "against", strings.Join(peers, ","), "`peers` to compare with, separated by commas; none for the floor alone")
+	flags.StringVar(&against, "against", strings.Join(peers, ","), "`peers` to compare with, separated by commas, of which channels are hubbub's own; none for the floor alone")
 	flags.StringVar(&command, "server", "", "compare with a server of your own too: the `command` that starts it, with {addr} for the address to listen on; it has to relay on /ws?topic=… and to answer on /echo")
 	flags.StringVar(&played, "scenarios", strings.Join(kinds, ","), "`kinds` of scenarios to play, separated by commas; or one of "+featKinds()+", which hubbub plays alone")
 	flags.StringVar(&opts.out, "out", "", "`folder` for the results (default bench/results/<date>-<commit>)")
@@ -132,7 +132,9 @@ func parse(args []string) (options, error) {
 			return opts, fmt.Errorf("-against: there is no %q; there are %s", name, strings.Join(peers, ", "))
 		default:
 			opts.servers = append(opts.servers, peer(name))
-			programs = append(programs, name)
+			if name != channels.name {
+				programs = append(programs, name)
+			}
 		}
 	}
 	if command != "" {

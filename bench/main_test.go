@@ -39,7 +39,7 @@ func TestGuest(t *testing.T) {
 }
 
 func TestScenarios(t *testing.T) {
-	opts := options{conns: 50_000, length: short, servers: []server{hubbub, peer(gorilla), peer(centrifuge)}}
+	opts := options{conns: 50_000, length: short, servers: []server{hubbub, peer(gorilla), peer(centrifuge), peer(channels.name)}}
 	byKind := make(map[string]scenario)
 	for _, s := range scenarios(opts) {
 		byKind[s.kind] = s
@@ -53,14 +53,17 @@ func TestScenarios(t *testing.T) {
 		}
 		return all
 	}
-	if got, want := names(byKind[fanOut]), []string{"hubbub", "gorilla", "centrifuge", "floor"}; !slices.Equal(got, want) {
+	if got, want := names(byKind[fanOut]), []string{"hubbub", "gorilla", "centrifuge", "channels", "floor"}; !slices.Equal(got, want) {
 		t.Errorf("the fan-out is played by %q, want %q", got, want)
 	}
 	// A process of the peer's can't hold as many.
 	if got, want := names(byKind[bigFanOut]), []string{"hubbub", "floor"}; !slices.Equal(got, want) {
 		t.Errorf("the big fan-out is played by %q, want %q", got, want)
 	}
-	// Its protocol has no echo.
+	if got, want := names(byKind[history]), []string{"channels, kept", "channels"}; !slices.Equal(got, want) {
+		t.Errorf("histories are played by %q, want %q", got, want)
+	}
+	// Their protocol has no echo.
 	if got, want := names(byKind[echo]), []string{"hubbub", "gorilla"}; !slices.Equal(got, want) {
 		t.Errorf("echo is played by %q, want %q", got, want)
 	}

@@ -36,6 +36,8 @@ var shades = []shade{
 	{"nbio", "#8A4FB0", "#C79BE8"},
 	{"gnet", "#A07000", "#E5B84B"},
 	{"coder", "#0F8A8A", "#5FD0CF"},
+	{channels.name, "#3C3F9E", "#A3A7FF"},
+	{keptChannels.name, "#7A5230", "#D2A679"},
 	{guestName, "#C2327A", "#FF8CC0"},
 	{floorName, "#8A9099", "#9AA1AB"},
 }

@@ -24,7 +24,7 @@ func program(name string) string { return filepath.Join(binaries, name) }
 // child returns a command that is asked to end with the context, and that ends when this process
 // does, whatever ends that.
 func child(ctx context.Context, run *Run, path string, args ...string) *exec.Cmd {
-	run.Commands = append(run.Commands, strings.Join(append([]string{path}, args...), " "))
+	run.Commands = append(run.Commands, strings.Join(quoted(append([]string{path}, args...)), " "))
 	cmd := exec.CommandContext(ctx, path, args...)
 	// A group of its own, so that it can be killed with the processes that it has started.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -98,10 +98,10 @@ func ready(addr, healthURL string) readiness {
 	}
 }
 
-// start runs a program and waits until it is ready.
-func start(ctx context.Context, run *Run, ready readiness, path string, args ...string) (*process, error) {
-	name := filepath.Base(path)
-	p := &process{name: name, cmd: child(ctx, run, path, args...), log: new(said), ended: make(chan struct{})}
+// start starts a command and waits until it is ready.
+func start(ctx context.Context, cmd *exec.Cmd, ready readiness) (*process, error) {
+	name := filepath.Base(cmd.Path)
+	p := &process{name: name, cmd: cmd, log: new(said), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -162,14 +162,4 @@ func get(ctx context.Context, url string) (string, error) {
 		return "", fmt.Errorf("%s answered %s", url, response.Status)
 	}
 	return body.String(), nil
-}
-
-// freeAddress returns an address of this machine that nobody listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }

@@ -47,9 +47,10 @@ var columns = []column{
 	{"99 % had it, ms", 1, func(m Measured) float64 { return m.P99MS }, []string{fanOut, bigFanOut}, false},
 	{"last delivery, ms", 1, lastDelivery, []string{fanOut, bigFanOut}, true},
 	{"deliveries/s", 0, deliveries, []string{chat, echo, rooms}, true},
-	{"latency p50, ms", 2, func(m Measured) float64 { return m.LatencyP50MS }, []string{chat, echo, latency, rooms}, false},
-	{"latency p99, ms", 2, latencyP99, []string{chat, echo, latency, rooms}, true},
-	{"server RSS, MB", 1, memoryMB, []string{idle, fanOut, bigFanOut, rooms}, false},
+	{"publications/s", 0, deliveries, []string{history}, true}, // each comes back to its publisher alone
+	{"latency p50, ms", 2, func(m Measured) float64 { return m.LatencyP50MS }, []string{chat, echo, latency, rooms, history}, false},
+	{"latency p99, ms", 2, latencyP99, []string{chat, echo, latency, rooms, history}, true},
+	{"server RSS, MB", 1, memoryMB, []string{idle, fanOut, bigFanOut, rooms, history}, false},
 	{"per idle connection, B", 0, idleMemory, []string{idle}, true},
 }
 
@@ -92,6 +93,8 @@ func pointOf(kind string) point {
 		return point{"memory per idle connection", "server's memory per connection, bytes", idleMemory, 1}
 	case fanOut, bigFanOut:
 		return point{"last delivery", "until the last subscriber had a message, ms", lastDelivery, 1}
+	case history:
+		return point{"publications/s", "publications/s, thousands", deliveries, 1e-3}
 	case latency:
 		return point{"99 % of latencies", "99 % of deliveries had arrived after, ms", latencyP99, 1}
 	}
@@ -199,15 +202,23 @@ func (p Played) saturated(system string) string {
 	return strings.Join(said, ", ")
 }
 
-// ratioLines compares the server with each of the others.
+// ratioLines compares the server with each of the others, and its channels with what does as much.
 func ratioLines(p Played) []string {
 	var lines []string
 	point := pointOf(p.Kind)
-	for _, other := range p.Systems() {
-		if s := p.over(other, point.of); other != hubbub.name && s.N > 0 {
-			lines = append(lines, fmt.Sprintf("%s over %s, %s: %s", hubbub.name, other, point.name, s.format(2)))
+	compare := func(one, other string) {
+		if s := spreadOf(ratios(p.values(one, point.of), p.values(other, point.of))); s.N > 0 {
+			lines = append(lines, fmt.Sprintf("%s over %s, %s: %s", one, other, point.name, s.format(2)))
 		}
 	}
+	for _, other := range p.Systems() {
+		if other != hubbub.name && other != channels.name {
+			compare(hubbub.name, other)
+		}
+	}
+	compare(channels.name, hubbub.name)
+	compare(channels.name, centrifuge)
+	compare(keptChannels.name, channels.name)
 	return lines
 }
 
@@ -303,8 +314,12 @@ func (r *Results) Heading() string {
 
 // Machine describes what the benchmark was taken on.
 func (c Conditions) Machine() string {
-	return fmt.Sprintf("%s, %d cores, %.0f GiB; Linux %s; Go %s; %d descriptors to a process; load before the start %s.",
-		c.CPU, c.Cores, c.MemoryGiB, c.Kernel, c.Go, c.Descriptors, c.Load)
+	table := ""
+	if c.Buckets > 0 {
+		table = fmt.Sprintf("%s buckets in the kernel's table of TCP connections; ", thousands(c.Buckets))
+	}
+	return fmt.Sprintf("%s, %d cores, %.0f GiB; Linux %s; Go %s; %d descriptors to a process; %sload before the start %s.",
+		c.CPU, c.Cores, c.MemoryGiB, c.Kernel, c.Go, c.Descriptors, table, c.Load)
 }
 
 // Method says how the figures were come by.
@@ -337,7 +352,7 @@ func quoted(args []string) []string {
 	out := make([]string, len(args))
 	for i, a := range args {
 		out[i] = a
-		if strings.ContainsAny(a, "^$*") {
+		if strings.ContainsAny(a, `^$*"`) {
 			out[i] = "'" + a + "'"
 		}
 	}

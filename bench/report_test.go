@@ -55,7 +55,7 @@ func someResults() *Results {
 	floor := Measured{ConnectPerS: 30_000, LastMS: 600, ServerCPUS: 4, GeneratorCPUS: 5, Messages: 20, Deliveries: 320_000}
 	r := &Results{
 		Conditions: Conditions{Date: "2026-01-02", Commit: "abc1234", Dirty: true, Go: "1.26.0", Kernel: "6.1.0", CPU: "Some CPU",
-			Cores: 2, MemoryGiB: 23.6, Descriptors: 20000, Load: "0.07"},
+			Cores: 2, MemoryGiB: 23.6, Descriptors: 20000, Buckets: 262144, Load: "0.07"},
 		Rounds: 2,
 		Scenarios: []Played{
 			{Kind: "idle", Name: "idle-16000", Title: "16,000 idle connections in one process", Conns: 16000, Runs: []Run{
@@ -63,6 +63,8 @@ func someResults() *Results {
 				{System: "gorilla", Round: 1, Measured: hub(0, 260e6, 15_500)},
 				{System: "hubbub", Round: 2, Measured: hub(0, 20.4e6, 330)},
 				{System: "gorilla", Round: 2, Measured: hub(0, 260e6, 15_500)},
+				{System: "centrifuge", Round: 1, Measured: hub(0, 380e6, 22_800)},
+				{System: "channels", Round: 1, Measured: hub(0, 27e6, 760)},
 			}},
 			{Kind: "fanout", Name: "fanout-16000", Title: "Fan-out to 16,000 connections in one process", Conns: 16000, Runs: []Run{
 				{System: "hubbub", Round: 1, Measured: hub(70, 20e6, 0), Raw: distributed(1, 81)},
@@ -83,6 +85,10 @@ func someResults() *Results {
 				{System: "gorilla", Round: 1, Raw: distributed(4, 90), Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6, GeneratorCPUS: 2, Deliveries: 1_000_000}},
 				{System: "hubbub", Round: 2, Raw: distributed(1.5, 120), Measured: Measured{DeliveriesPerS: 800_000, LatencyP50MS: 9.5, LatencyP99MS: 21.5, ServerCPUS: 4, ServerSystemS: 4, GeneratorCPUS: 1, Deliveries: 2_000_000}},
 				{System: "gorilla", Round: 2, Raw: distributed(4, 70), Measured: Measured{DeliveriesPerS: 200_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 6, GeneratorCPUS: 2, Deliveries: 1_000_000}},
+			}},
+			{Kind: "history", Name: "history-1000", Title: "1,000 channels with a publisher each, 4 publications in flight, all kept and acknowledged; and not kept", Conns: 1000, Runs: []Run{
+				{System: "channels, kept", Round: 1, Measured: Measured{DeliveriesPerS: 20_000, LatencyP50MS: 180, LatencyP99MS: 300, ServerCPUS: 6, GeneratorCPUS: 2, Deliveries: 160_000}},
+				{System: "channels", Round: 1, Measured: Measured{DeliveriesPerS: 80_000, LatencyP50MS: 40, LatencyP99MS: 90, ServerCPUS: 4, GeneratorCPUS: 4, Deliveries: 640_000}},
 			}},
 			{Kind: "scaling", Name: "scaling", Title: "From 1,000 to 100,000 connections: fan-out by hubbub alone", Conns: 100_000, Runs: []Run{
 				size(1000, 1, 5, 900), size(10_000, 1, 60, 420), size(100_000, 1, 800, 360),

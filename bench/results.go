@@ -63,6 +63,7 @@ type Measured struct {
 	Goroutines *int `json:"goroutines,omitempty"`
 	// What only feats have.
 	OpenedS           float64 `json:"opened_s,omitempty"`           // from the first connection to the last
+	ReadyS            float64 `json:"ready_s,omitempty"`            // from the first attempt to connect until all had recovered
 	BackS             float64 `json:"back_s,omitempty"`             // from the server's end until all were connected again
 	ServerCPUPercent  float64 `json:"server_cpu_percent,omitempty"` // of one core
 	GeneratorRSSBytes float64 `json:"generator_rss_bytes,omitempty"`

@@ -25,11 +25,12 @@ const (
 	echo      = "echo"      // request and reply
 	latency   = "latency"   // far from saturation
 	rooms     = "rooms"     // many small topics, everybody posting
+	history   = "history"   // publications that are kept
 	scaling   = "scaling"   // a message a second, to ever more
 )
 
 // kinds are all of them, in the order in which they are played.
-var kinds = []string{idle, fanOut, bigFanOut, chat, echo, latency, rooms, scaling}
+var kinds = []string{idle, fanOut, bigFanOut, chat, echo, latency, rooms, history, scaling}
 
 // length is how long runs are.
 type length struct {
@@ -62,6 +63,9 @@ type contender struct {
 
 // members are those of a topic that isn't all.
 const members = 1000
+
+// historyWindow is how many publications of one publisher are under way at a time.
+const historyWindow = 4
 
 // roomSize is the number of members of each of many topics.
 const roomSize = 10
@@ -116,6 +120,12 @@ func scenarios(opts options) []scenario {
 			load: []string{"-topics", strconv.Itoa(inRooms / roomSize), "-publishers", strconv.Itoa(inRooms),
 				"-window", "1", "-duration", seconds},
 			contenders: contenders(opts.servers),
+		}, {
+			kind: history, name: fmt.Sprintf("history-%d", some), conns: some, path: pathChannels,
+			title: fmt.Sprintf("%s channels with a publisher each, %d publications in flight, all kept and acknowledged; and not kept", thousands(some), historyWindow),
+			load: []string{"-topics", strconv.Itoa(some), "-publishers", strconv.Itoa(some),
+				"-window", strconv.Itoa(historyWindow), "-duration", seconds},
+			contenders: contenders([]server{keptChannels, channels}),
 		},
 	}
 	all = append(all, scalingScenario(opts))

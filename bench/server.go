@@ -17,6 +17,8 @@ import (
 const (
 	pathTopic = "/ws"   // relays to everybody on the topic
 	pathEcho  = "/echo" // answers the sender
+
+	pathChannels = "/connection/websocket" // speaks the Centrifuge client protocol
 )
 
 // server is a program that the load generator can be pointed at.
@@ -46,19 +48,42 @@ var hubbub = server{
 // gorilla is the peer that ratios are taken over.
 const gorilla = "gorilla"
 
-// peers are the programs of bench/peers.
-var peers = []string{gorilla, "gws", "nbio", "gnet", "coder", centrifuge}
+// peers are the programs of bench/peers, and hubbub's own channels.
+var peers = []string{gorilla, "gws", "nbio", "gnet", "coder", centrifuge, channels.name}
 
 // centrifuge is the peer that speaks the Centrifuge client protocol.
 const centrifuge = "centrifuge"
 
-// peer returns one of them.
+// inChannels returns the server's channels as a contender, in those of a namespace. Its goroutines aren't counted.
+func (s server) inChannels(name, namespace string) server {
+	s.name, s.metrics, s.spreads = name, false, false
+	s.path, s.load = pathChannels, []string{"-protocol", "rooms", "-channel-prefix", namespace}
+	return s
+}
+
+// channels is hubbub with channels that do what the peers do: nothing is kept.
+var channels = hubbub.with(0, "-namespaces", `{"live":{"subscribe":"anyone","publish":"subscribers"}}`).
+	inChannels("channels", "live:").without(echo, latency)
+
+// keptChannels is hubbub with channels as they are unless somebody says otherwise: with a history.
+var keptChannels = hubbub.inChannels("channels, kept", "chat:")
+
+// without returns the server, which doesn't play some kinds of scenarios.
+func (s server) without(kinds ...string) server {
+	s.lacks = kinds
+	return s
+}
+
+// peer returns one of those that there are to compare with.
 func peer(name string) server {
+	if name == channels.name {
+		return channels
+	}
 	s := server{name: name, command: func(_ int, addr, _ string) (string, []string, string) {
 		return program(name), []string{"-addr", addr}, "http://" + addr + "/healthz"
 	}}
 	if name == centrifuge {
-		s.path, s.load, s.lacks = "/connection/websocket", []string{"-protocol", "rooms"}, []string{echo}
+		s.path, s.load, s.lacks = pathChannels, []string{"-protocol", "rooms"}, []string{echo}
 	}
 	return s
 }
@@ -133,7 +158,10 @@ type loadReport struct {
 	Churn     struct {
 		Failed int `json:"failed"`
 	} `json:"churn"`
-	Storm     stormReport `json:"storm"`
+	Storm    stormReport `json:"storm"`
+	Recovery struct {
+		AllReady float64 `json:"all_ready_s"`
+	} `json:"recovery"`
 	Generator struct {
 		RSSBytes  int64   `json:"rss_bytes"`
 		CPURunS   float64 `json:"cpu_run_s"`
@@ -144,42 +172,46 @@ type loadReport struct {
 	} `json:"machine"`
 }
 
-// up starts the server on addresses that are free.
-func (s server) up(ctx context.Context, run *Run, conns int) (p *process, addr, admin string, err error) {
-	if addr, err = freeAddress(); err != nil {
-		return nil, "", "", err
+// up starts the server in a place of its own.
+func (s server) up(ctx context.Context, run *Run, conns int) (upServer, error) {
+	at, err := findPlace()
+	if err != nil {
+		return upServer{}, err
 	}
-	if admin, err = freeAddress(); err != nil {
-		return nil, "", "", err
+	up, err := s.upAt(ctx, run, conns, at)
+	if err != nil {
+		err = errors.Join(err, at.leave())
 	}
-	p, err = s.upAt(ctx, run, conns, addr, admin)
-	return p, addr, admin, err
+	return up, err
 }
 
-// upAt starts it on these.
-func (s server) upAt(ctx context.Context, run *Run, conns int, addr, admin string) (*process, error) {
-	path, args, health := s.command(conns, addr, admin)
-	return start(ctx, run, ready(addr, health), path, args...)
+// upAt starts it in this one.
+func (s server) upAt(ctx context.Context, run *Run, conns int, at place) (upServer, error) {
+	path, args, health := s.command(conns, at.addr, at.admin)
+	cmd := child(ctx, run, path, args...)
+	cmd.Env = append(os.Environ(), "HUBBUB_DATA_DIR="+at.data)
+	p, err := start(ctx, cmd, ready(at.addr, health))
+	return upServer{p, at}, err
 }
 
 // under starts the server, puts the scenario's load on it and enters what the load generator reports,
 // and, where it can be told, how the number of goroutines grew.
 func (s server) under(ctx context.Context, run *Run, sc *scenario) (err error) {
-	p, addr, admin, err := s.up(ctx, run, sc.conns)
+	up, err := s.up(ctx, run, sc.conns)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() { err = errors.Join(err, up.stop()) }()
 
 	// Not where memory is measured: the pages that tell the number of goroutines cost some too.
 	var goroutines *goroutineCount
 	if s.metrics && sc.kind != idle && sc.kind != scaling {
-		if goroutines, err = countGoroutines(ctx, "http://"+admin, sc.conns); err != nil {
+		if goroutines, err = countGoroutines(ctx, "http://"+up.admin, sc.conns); err != nil {
 			return err
 		}
 	}
 	load := slices.Concat([]string{"-size", strconv.Itoa(messageSize)}, s.load, sc.load)
-	if err := generate(ctx, run, sc.conns, "ws://"+addr+cmp.Or(s.path, sc.path), p.cmd.Process.Pid, load); err != nil {
+	if err := generate(ctx, run, sc.conns, "ws://"+up.addr+cmp.Or(s.path, sc.path), up.cmd.Process.Pid, load); err != nil {
 		return err
 	}
 	if goroutines != nil {
@@ -252,6 +284,7 @@ func measured(load loadReport) Measured {
 		Corrupt:        load.Corrupt,
 		ConnsFailed:    load.ConnsFailed + load.ConnsLost + load.Churn.Failed,
 	}
+	m.ReadyS = load.Recovery.AllReady
 	m.GeneratorRSSBytes = float64(load.Generator.RSSBytes)
 	switch {
 	case load.Generator.Saturated:

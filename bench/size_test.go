@@ -30,6 +30,9 @@ type sized struct {
 		Lost int `json:"lost"`
 		Back int `json:"back"`
 	} `json:"storm"`
+	Recovery struct {
+		All int `json:"all"`
+	} `json:"recovery"`
 	Server struct {
 		Processes int `json:"processes"`
 	} `json:"server"`
@@ -39,9 +42,18 @@ type sized struct {
 }
 
 // TestAtSize plays scenarios with the real programs, in several processes each, at ten thousand connections:
-// nothing may get lost, doubled, out of order or corrupt, whatever else goes on.
+// nothing may get lost, doubled, out of order or corrupt, whatever else goes on, and nothing is left behind.
 func TestAtSize(t *testing.T) {
-	t.Chdir(built(t))
+	folder, temporary := built(t), t.TempDir()
+	t.Chdir(folder)
+	t.Setenv("TMPDIR", temporary)
+	defer func() {
+		for where, want := range map[string]int{folder: 1, temporary: 0} { // the programs
+			if left, err := os.ReadDir(where); err != nil || len(left) != want {
+				t.Errorf("in %s are %v, %v; want %d", where, left, err, want)
+			}
+		}
+	}()
 	t.Setenv("HUBBUB_WORKERS", sizeProcesses)
 	t.Setenv("LOADGEN_PROCESSES", sizeProcesses)
 	feat := func(kind string) scenario {
@@ -63,6 +75,7 @@ func TestAtSize(t *testing.T) {
 		{feat(storm), 0, func(r sized) bool { // two servers: the generator can't follow them
 			return r.ConnsOpen == sizeConns && r.Storm.Lost == sizeConns && r.Storm.Back == sizeConns
 		}},
+		{feat(recovery), 0, func(r sized) bool { return r.Storm.Back == sizeConns && r.Recovery.All == 2*sizeConns }},
 		{feat(tailLatency), 4, func(r sized) bool { // the report is the small topic's
 			return r.ConnsOpen == smallTopic && r.Messages == smallRate*short.messages && r.Delivered == smallTopic*r.Messages
 		}},
@@ -101,15 +114,15 @@ func slowAndChurned() scenario {
 	return scenario{name: "slow and churned", conns: sizeConns, path: pathTopic,
 		load: []string{"-slow", "0.1", "-churn", "400", "-size", "16384", "-rate", "5", "-duration", "5s"},
 		contenders: []contender{{name: hubbub.name, run: func(ctx context.Context, run *Run, s *scenario) (err error) {
-			p, addr, admin, err := server.up(ctx, run, s.conns)
+			up, err := server.up(ctx, run, s.conns)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, p.stop()) }()
-			if err := generate(ctx, run, s.conns, "ws://"+addr+s.path, p.cmd.Process.Pid, s.load); err != nil {
+			defer func() { err = errors.Join(err, up.stop()) }()
+			if err := generate(ctx, run, s.conns, "ws://"+up.addr+s.path, up.cmd.Process.Pid, s.load); err != nil {
 				return err
 			}
-			page, err := get(ctx, "http://"+admin+"/metrics")
+			page, err := get(ctx, "http://"+up.admin+"/metrics")
 			if err != nil {
 				return err
 			}

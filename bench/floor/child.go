@@ -87,8 +87,8 @@ func write(conns int, frame []byte, rounds <-chan struct{}) error {
 		if err != nil {
 			return fmt.Errorf("accepting connection %d: %w", i+1, err)
 		}
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
-			return fmt.Errorf("setting TCP_NODELAY: %w", err)
+		if err := greet(fd); err != nil {
+			return fmt.Errorf("greeting connection %d: %w", i+1, err)
 		}
 		sockets[i] = uintptr(fd)
 	}
@@ -120,6 +120,13 @@ func listen() (fd, port int, err error) {
 	if err := unix.Listen(fd, 4096); err != nil {
 		return 0, 0, fmt.Errorf("listening: %w", err)
 	}
+	// Accepted sockets inherit both. TCP_QUICKACK is cleared by listening.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return 0, 0, fmt.Errorf("setting TCP_NODELAY: %w", err)
+	}
+	if err := delayAcks(fd); err != nil {
+		return 0, 0, err
+	}
 	addr, err := unix.Getsockname(fd)
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading the listener's port: %w", err)
@@ -134,9 +141,9 @@ func read(conns, length, port, first int) error {
 	if err != nil {
 		return fmt.Errorf("creating epoll: %w", err)
 	}
-	for i := range conns {
-		if err := connect(epoll, port, first+i); err != nil {
-			return fmt.Errorf("connection %d: %w", i+1, err)
+	for i := 0; i < conns; i += together {
+		if err := connect(epoll, port, first+i, min(together, conns-i)); err != nil {
+			return fmt.Errorf("connections from %d on: %w", i+1, err)
 		}
 	}
 	ready()
@@ -162,18 +169,54 @@ func read(conns, length, port, first int) error {
 	}
 }
 
-// connect opens connection number i and adds it to the epoll.
-func connect(epoll, port, i int) error {
-	fd, err := open(port, i)
-	if err != nil {
-		return err
+// A connection begins with as many bytes in each direction as a handshake has, in place of it.
+var request, answer [192]byte
+
+// together is how many connections a reader opens before it takes the first answer.
+const together = 256
+
+// greet takes the request that a new connection begins with, and answers it.
+func greet(fd int) error {
+	for {
+		n, err := unix.Read(fd, request[:])
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != nil && !errors.Is(err, unix.EINTR) {
+				return fmt.Errorf("waiting: %w", err)
+			}
+		case err != nil || n < len(request):
+			return fmt.Errorf("read %d of %d bytes (%w)", n, len(request), err)
+		default:
+			_, err := unix.Write(fd, answer[:])
+			return err
+		}
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return fmt.Errorf("making it non-blocking: %w", err)
+}
+
+// connect opens n connections, from number first on, and adds them to the epoll.
+func connect(epoll, port, first, n int) error {
+	var fds [together]int
+	for i := range n {
+		fd, err := open(port, first+i)
+		if err != nil {
+			return err
+		}
+		if _, err := unix.Write(fd, request[:]); err != nil {
+			return fmt.Errorf("writing the request: %w", err)
+		}
+		fds[i] = fd
 	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
-		return fmt.Errorf("adding it to epoll: %w", err)
+	for _, fd := range fds[:n] {
+		if n, err := unix.Read(fd, answer[:]); n < len(answer) {
+			return fmt.Errorf("read %d of %d bytes of the answer (%w)", n, len(answer), err)
+		}
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return fmt.Errorf("making it non-blocking: %w", err)
+		}
+		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+			return fmt.Errorf("adding it to epoll: %w", err)
+		}
 	}
 	return nil
 }
@@ -188,6 +231,9 @@ func open(port, i int) (int, error) {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}
+	if err := delayAcks(fd); err != nil {
+		return 0, err
+	}
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: sourceAddr(i)}); err != nil {
 		return 0, fmt.Errorf("binding to %v: %w", sourceAddr(i), err)
 	}
@@ -195,6 +241,15 @@ func open(port, i int) (int, error) {
 		return 0, fmt.Errorf("connecting: %w", err)
 	}
 	return fd, nil
+}
+
+// delayAcks has what a socket sends first acknowledge what it has received: what a connection begins
+// with is answered at once.
+func delayAcks(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0); err != nil {
+		return fmt.Errorf("clearing TCP_QUICKACK: %w", err)
+	}
+	return nil
 }
 
 // sourceAddr returns the loopback address that connection i leaves from: 127.1.0.1 and up, 250

@@ -4,8 +4,9 @@
 // It is for the benchmark, which divides a server's fan-out time by it. A writer and a reader are
 // children that are this same program, and each writes or reads on one core; there are as many pairs
 // of them as a server needs processes, because each may hold only so many descriptors. It rests on raw
-// system calls alone and parses nothing: where one pair suffices a server gets below it by writing on
-// several cores, and anywhere by writing less often.
+// system calls alone and parses nothing; in place of a handshake its connections begin with as many bytes
+// in each direction. Where one pair suffices a server gets below it by writing on several cores, and
+// anywhere by writing less often.
 package main
 
 import (
