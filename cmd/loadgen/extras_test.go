@@ -47,8 +47,8 @@ func TestSlow(t *testing.T) {
 func TestChurn(t *testing.T) {
 	for _, mode := range []string{"fanout", "idle"} {
 		var opened atomic.Int32
-		url := (&relay.Relay{Opened: func(int, net.Conn) { opened.Add(1) }}).Start(t)
-		args := []string{"-url", url, "-mode", mode, "-conns", "50", "-churn", "100", "-duration", "310ms", "-processes", "3"}
+		server := &relay.Relay{Opened: func(int, net.Conn) { opened.Add(1) }}
+		args := []string{"-url", server.Start(t), "-mode", mode, "-conns", "50", "-churn", "100", "-duration", "310ms", "-processes", "3"}
 		if mode == "fanout" {
 			args = append(args, "-rate", "50", "-topics", "2")
 		}
@@ -56,6 +56,7 @@ func TestChurn(t *testing.T) {
 		if r == nil || code != exitOK || r.Churn == nil {
 			t.Fatalf("%s: exit code %d, want 0:\n%s", mode, code, said)
 		}
+		server.Stop() // so that it has seen all
 		if c := r.Churn; c.Requested != 31 || c.Opened != 31 || c.Failed != 0 || c.Handshake == nil || r.ConnsOpen != 50 || opened.Load() != 81 {
 			t.Errorf("%s: %+v, %d open, %d seen by the server; want 31, 50, 81:\n%s", mode, c, r.ConnsOpen, opened.Load(), said)
 		}

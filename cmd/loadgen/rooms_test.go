@@ -55,7 +55,7 @@ func TestRoomsProtocol(t *testing.T) {
 // A connection is open when it is subscribed, not before.
 func TestRoomsIdle(t *testing.T) {
 	var subscribed atomic.Int32
-	code, r, said := inRooms(t, &relay.Relay{
+	server := &relay.Relay{
 		Opened: func(int, net.Conn) { subscribed.Add(1) },
 		Answer: func(n int, command uint32, answer string) string {
 			if n == 20 && command == rooms.Subscribe {
@@ -63,7 +63,9 @@ func TestRoomsIdle(t *testing.T) {
 			}
 			return answer
 		},
-	}, "-mode", "idle", "-conns", "50", "-duration", "100ms")
+	}
+	code, r, said := inRooms(t, server, "-mode", "idle", "-conns", "50", "-duration", "100ms")
+	server.Stop() // so that it has seen all
 	if r == nil || code != exitFailed {
 		t.Fatalf("exit code %d, want 1:\n%s", code, said)
 	}

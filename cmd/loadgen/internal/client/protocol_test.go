@@ -300,21 +300,21 @@ func TestRoomsLoss(t *testing.T) {
 }
 
 func TestRoomsStorm(t *testing.T) {
-	var e ends
+	e := newEnds()
 	p := roomsPlan(t, &relay.Relay{Opened: e.opened}, 30)
-	expectBack(t, weather(t, p, 1, func() { e.each(hangUp) }, allBack))
+	expectBack(t, weather(t, p, 1, func() { e.each(30, hangUp) }, allBack))
 }
 
 // Who comes back in a storm recovers again.
 func TestRoomsRecoveringStorm(t *testing.T) {
-	var e ends
+	e := newEnds()
 	p := roomsPlan(t, &relay.Relay{Opened: e.opened}, 30)
 	p.Recover = 3
 	if err := history.Publish(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	e.each(hangUp) // who has published
-	res := weather(t, p, 1, func() { e.each(hangUp) }, allBack)
+	e.each(1, hangUp) // who has published
+	res := weather(t, p, 1, func() { e.each(30, hangUp) }, allBack)
 	expectBack(t, res)
 	if res.Counts.Recovered != 60 || res.Counts.Short != 0 {
 		t.Errorf("%d recovered all, %d didn't; want 60, 0", res.Counts.Recovered, res.Counts.Short)

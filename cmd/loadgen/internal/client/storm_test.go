@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,28 +14,22 @@ import (
 	"hubbub/cmd/loadgen/internal/relay"
 )
 
-// ends keeps the server's ends of the connections that a relay has now.
-type ends struct {
-	mu   sync.Mutex // guards what follows
-	open []net.Conn
-}
+// ends are the server's ends of connections, in the order that a relay has opened
+// them in.
+type ends chan net.Conn
 
-func (e *ends) opened(_ int, c net.Conn) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.open = append(e.open, c)
-}
+func newEnds() ends { return make(ends, 1000) }
+
+func (e ends) opened(_ int, c net.Conn) { e <- c }
 
 func hangUp(c net.Conn) { c.Close() }
 
-// each calls fn with all there are, and forgets them.
-func (e *ends) each(fn func(net.Conn)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, c := range e.open {
-		fn(c)
+// each calls fn with the next n. It waits for them: a client has its answer before
+// the relay tells of the connection.
+func (e ends) each(n int, fn func(net.Conn)) {
+	for range n {
+		fn(<-e)
 	}
-	e.open = nil
 }
 
 // weather plays a storm: it opens the connections, and so many times lets
@@ -114,9 +107,9 @@ func TestStorm(t *testing.T) {
 			[]string{"closed by the server: 1001 restarting"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var e ends
+			e := newEnds()
 			p := newPlan(t, (&relay.Relay{Opened: e.opened}).Start(t), 30)
-			res := weather(t, p, 1, func() { e.each(tt.end) }, allBack)
+			res := weather(t, p, 1, func() { e.each(30, tt.end) }, allBack)
 			expectBack(t, res)
 			if res.Storm.Attempts != 30 || len(res.Storm.Refused) != 0 {
 				t.Errorf("%d attempts, refused %v; want 30, none", res.Storm.Attempts, res.Storm.Refused)
@@ -134,9 +127,9 @@ func TestStorm(t *testing.T) {
 
 // Who is lost again and again counts once, and from the last time on as back.
 func TestStormAgain(t *testing.T) {
-	var e ends
+	e := newEnds()
 	p := newPlan(t, (&relay.Relay{Opened: e.opened}).Start(t), 30)
-	res := weather(t, p, 3, func() { e.each(hangUp) }, allBack)
+	res := weather(t, p, 3, func() { e.each(30, hangUp) }, allBack)
 	expectBack(t, res)
 	if res.Storm.Attempts != 90 {
 		t.Errorf("%d attempts, want 90", res.Storm.Attempts)
@@ -145,7 +138,7 @@ func TestStormAgain(t *testing.T) {
 
 // Being refused, in whatever way, is no reason to give up.
 func TestStormRefused(t *testing.T) {
-	var e ends
+	e := newEnds()
 	p := newPlan(t, (&relay.Relay{
 		Opened: e.opened,
 		Refuse: func(n int) error {
@@ -155,7 +148,7 @@ func TestStormRefused(t *testing.T) {
 			return nil
 		},
 	}).Start(t), 30)
-	res := weather(t, p, 1, func() { e.each(hangUp) }, allBack)
+	res := weather(t, p, 1, func() { e.each(30, hangUp) }, allBack)
 	expectBack(t, res)
 	refused := 0
 	for reason, n := range res.Storm.Refused {
@@ -184,13 +177,13 @@ func TestStormForGood(t *testing.T) {
 }
 
 func TestSecureStorm(t *testing.T) {
-	var e ends
+	e := newEnds()
 	server, trust := identity(t, 0)
 	r := behindTLS(server)
 	r.Opened = e.opened
 	p := newPlan(t, r.Start(t), 30)
 	p.TLS = trust
-	res := weather(t, p, 1, func() { e.each(hangUp) }, allBack)
+	res := weather(t, p, 1, func() { e.each(30, hangUp) }, allBack)
 	expectBack(t, res)
 }
 
