@@ -118,6 +118,7 @@ type chaos struct {
 	over     bool
 	relented bool
 	calls    [numCalls]uint64
+	accepted int // of which the server may have been told nothing
 	shorts   int // Accepts that have failed for want of something
 	fds      map[int]*descriptor
 }
@@ -261,6 +262,7 @@ func (c *chaos) Accept(fd int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	c.accepted++
 	if errors.Is(failed, unix.ECONNABORTED) {
 		unix.Close(conn)
 		return -1, failed
@@ -303,6 +305,13 @@ func (c *chaos) NewEpoll(onWaitError func(error)) (poller.Epoll, error) {
 	}
 	ep, err := c.OS.NewEpoll(onWaitError)
 	return &chaosEpoll{ep, c}, err
+}
+
+// taken returns how many connections have left the kernel's queue.
+func (c *chaos) taken() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.accepted
 }
 
 // find returns what is known of a connection's descriptor.

@@ -98,15 +98,20 @@ func (w *world) await(what string, cond func() bool) {
 	}
 }
 
-// isQuiet reports whether only players are left who stay, and all they have sent
-// has been dealt with.
+// isQuiet reports whether only players are left who stay, the server knows that, and
+// all that anybody has sent has been dealt with: who has vanished may not even be
+// accepted yet.
 func (w *world) isQuiet() bool {
+	left := 0
 	for _, p := range w.players {
+		if !p.over {
+			left++
+		}
 		if !p.over && (p.fate != stays || !p.upgraded || p.handled != p.sent) {
 			return false
 		}
 	}
-	return w.done.Load() == w.began.Load() && w.server.stats.backlog.Load() == 0
+	return w.sys.taken() == w.dialed && w.server.Connections() == left && w.done.Load() == w.began.Load() && w.server.stats.backlog.Load() == 0
 }
 
 // alive returns the players that are still there.

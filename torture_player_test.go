@@ -163,6 +163,9 @@ func (p *player) play() {
 	}
 	conn.SetDeadline(time.Now().Add(patience))
 	p.conn = conn
+	p.w.mu.Lock()
+	p.w.dialed++
+	p.w.mu.Unlock()
 	hs := wire.ClientHandshake{Host: "x", Target: fmt.Sprintf("/?id=%d", p.id)}
 	if p.fate == browses {
 		hs.Target = "/page"

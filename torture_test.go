@@ -133,6 +133,7 @@ type world struct {
 	count  [numTopics]int // notes of which the publication has begun
 	when   map[uint64]int // how many had begun before, in its topic
 	posted map[uint64]int // how many were done before, in all topics
+	dialed int
 	opened int
 	closed int
 }
