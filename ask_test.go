@@ -118,6 +118,7 @@ type slowBus struct {
 	answer  func([]byte) []byte
 	asked   chan struct{} // gets something for each question
 	answers chan []byte   // what is answered
+	sure    bool          // there will be an answer: nobody gives up
 }
 
 func newSlowBus() *slowBus {
@@ -136,6 +137,11 @@ func (b *slowBus) Subscribers(context.Context, string) (int, error) { return 0, 
 func (b *slowBus) Answer(_ string, f func([]byte) []byte) error     { b.answer = f; return nil }
 func (b *slowBus) Ask(ctx context.Context, _ string, _ []byte) ([][]byte, error) {
 	b.asked <- struct{}{}
+	if b.sure {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+	}
 	select {
 	case a := <-b.answers:
 		return [][]byte{a}, nil
@@ -147,6 +153,7 @@ func (b *slowBus) Ask(ctx context.Context, _ string, _ []byte) ([][]byte, error)
 // What a connection does while its subscription waits for an answer.
 func TestWhileThePastIsAskedFor(t *testing.T) {
 	b := newSlowBus()
+	b.sure = true
 	s, addr := start(t, Config{Bus: b, Endpoints: map[string]Endpoint{"/": {
 		OnText: func(c *Conn, text []byte) {
 			switch string(text) {
@@ -230,6 +237,7 @@ func TestShutdownWhileAsking(t *testing.T) {
 // Answers that no server of this version gives harm nobody.
 func TestForeignAnswersAboutThePast(t *testing.T) {
 	b := newSlowBus()
+	b.sure = true
 	_, addr := start(t, Config{Bus: b, Endpoints: lastEndpoints()})
 	for i, foreign := range []string{"", "{}", "[]", `[{"IDs":[1]}]`, `[{},{}]`} {
 		p := dial(t, addr, fmt.Sprint("/last?topic=", i))

@@ -51,7 +51,7 @@ func TestSoak(t *testing.T) {
 	endpoints["/strict"] = Endpoint{OnOpen: join, OnBinary: toTopic, Keepalive: time.Second}
 	endpoints["/lossy"] = Endpoint{OnOpen: join, OnBinary: toTopic, SlowPolicy: DropOldest}
 	s, plain, secure := startTLS(t, Config{
-		Endpoints: endpoints, Compress: true, MaxMessage: soakBig, MaxBacklog: 4 * soakBig, HandshakeTimeout: time.Second,
+		Endpoints: endpoints, Compress: true, MaxMessage: soakBig, MaxBacklog: 4 * soakBig,
 	})
 	k := &soak{t: t, s: s, plain: plain, secure: secure}
 	rest := func() usage {

@@ -27,7 +27,7 @@ type coder struct {
 func dialCoder(t *testing.T, o options) conn {
 	t.Helper()
 	c := &coder{inbox: newInbox()}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*patience) // of all that a test does
 	c.ctx = ctx
 	transport := &http.Transport{DialContext: c.dial, TLSClientConfig: trust(t, o.ca)}
 	settings := &websocket.DialOptions{

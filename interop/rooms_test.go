@@ -19,6 +19,9 @@ func TestRooms(t *testing.T) { eachRooms(t) }
 // The same across processes.
 func TestRoomsBetweenWorkers(t *testing.T) { eachRooms(t, "-workers", "2") }
 
+// patient is how a client is told to wait for a machine that has much else to do.
+var patient = centrifuge.Config{HandshakeTimeout: patience, ReadTimeout: patience, WriteTimeout: patience}
+
 func eachRooms(t *testing.T, args ...string) {
 	s := serve(t, column{}, args...)
 	url := s.options("/connection/websocket").url
@@ -27,7 +30,7 @@ func eachRooms(t *testing.T, args ...string) {
 		for one, first := range dial {
 			for other, second := range dial {
 				t.Run(one+" and "+other, func(t *testing.T) {
-					converse(t, "chat:"+one+" and "+other, first(url, centrifuge.Config{}), second(url, centrifuge.Config{}))
+					converse(t, "chat:"+one+" and "+other, first(url, patient), second(url, patient))
 				})
 			}
 		}

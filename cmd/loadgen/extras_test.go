@@ -99,7 +99,7 @@ func TestSecureExtras(t *testing.T) {
 
 func TestRoomsTalk(t *testing.T) {
 	url := (&relay.Relay{}).Start(t)
-	code, r, said := loadgen(t, "-url", url, "-rooms", "6", "-members", "5", "-window", "1", "-duration", "200ms", "-processes", "2")
+	code, r, said := loadgen(t, "-url", url, "-rooms", "6", "-members", "5", "-window", "1", "-duration", "1s", "-processes", "2")
 	if r == nil || code != exitOK {
 		t.Fatalf("exit code %d, want 0:\n%s", code, said)
 	}

@@ -237,7 +237,7 @@ func TestNoServer(t *testing.T) {
 func TestEcho(t *testing.T) {
 	for _, window := range []string{"1", "8"} {
 		url := (&relay.Relay{Echo: true}).Start(t)
-		code, r, said := loadgen(t, "-url", url, "-mode", "echo", "-conns", "50", "-window", window, "-duration", "200ms", "-processes", "2")
+		code, r, said := loadgen(t, "-url", url, "-mode", "echo", "-conns", "50", "-window", window, "-duration", "1s", "-processes", "2")
 		if r == nil || code != exitOK {
 			t.Fatalf("window %s: exit code %d, want 0:\n%s", window, code, said)
 		}
@@ -249,7 +249,7 @@ func TestEcho(t *testing.T) {
 
 func TestClosedLoopFanout(t *testing.T) {
 	url := (&relay.Relay{}).Start(t)
-	code, r, said := loadgen(t, "-url", url, "-conns", "50", "-window", "4", "-duration", "200ms", "-publishers", "2", "-processes", "2")
+	code, r, said := loadgen(t, "-url", url, "-conns", "50", "-window", "4", "-duration", "1s", "-publishers", "2", "-processes", "2")
 	if r == nil || code != exitOK {
 		t.Fatalf("exit code %d, want 0:\n%s", code, said)
 	}

@@ -30,8 +30,8 @@ func TestRoomsProtocol(t *testing.T) {
 		{"least size", "-conns 60 -rate 50 -duration 200ms -size 56", 10, 60},
 		{"big messages", "-conns 60 -rate 50 -duration 200ms -size 70000", 10, 60},
 		{"topics", "-conns 60 -rate 50 -duration 200ms -topics 3 -publishers 6 -processes 2", 10, 20},
-		{"in flight", "-conns 60 -window 4 -publishers 2 -duration 200ms -processes 2", 0, 60},
-		{"rooms", "-rooms 12 -members 5 -window 1 -duration 200ms -processes 2", 0, 5},
+		{"in flight", "-conns 60 -window 4 -publishers 2 -duration 1s -processes 2", 0, 60},
+		{"rooms", "-rooms 12 -members 5 -window 1 -duration 1s -processes 2", 0, 5},
 		{"stalled", "-conns 60 -rate 50 -duration 200ms -slow 0.2", 10, 48},
 		{"churn", "-conns 60 -rate 50 -duration 200ms -churn 100", 10, 60},
 	} {

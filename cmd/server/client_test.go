@@ -42,6 +42,32 @@ func expectGet(t *testing.T, addr, path, body string) {
 	}
 }
 
+// at is get for one address.
+func at(t *testing.T, addr string) func(path string) (status int, body string) {
+	return func(path string) (int, string) {
+		t.Helper()
+		return get(t, addr, path)
+	}
+}
+
+// expectSubscribers wants as many subscribers of a topic. While some process takes longer to answer than the server
+// waits, it says so, and is asked again.
+func expectSubscribers(t *testing.T, get func(path string) (status int, body string), topic string, n int) {
+	t.Helper()
+	if topic != "" {
+		topic = "?topic=" + topic
+	}
+	var status int
+	var got string
+	eventually(t, "every process to answer", func() bool {
+		status, got = get("/subscribers" + topic)
+		return status != 503
+	})
+	if want := fmt.Sprintf(`{"subscribers":%d}`+"\n", n); status != 200 || got != want {
+		t.Errorf("/subscribers%s: %d %q, want %q", topic, status, got, want)
+	}
+}
+
 // client is one end of a WebSocket connection.
 type client struct {
 	t    *testing.T
@@ -67,7 +93,6 @@ func tryDial(t *testing.T, addr, path string) (*client, error) {
 // newClient is the client at the end of a handshake, which has read br's too
 // much.
 func newClient(t *testing.T, conn net.Conn, br *bufio.Reader) *client {
-	conn.SetDeadline(time.Now().Add(patience))
 	c := &client{t: t, conn: conn, rw: conn}
 	if br != nil {
 		c.rw = struct {
@@ -99,6 +124,7 @@ func dialMany(t *testing.T, n int, addr, path string) []*client {
 
 func (c *client) send(text string) {
 	c.t.Helper()
+	c.conn.SetWriteDeadline(time.Now().Add(patience))
 	if err := wsutil.WriteClientMessage(c.rw, ws.OpText, []byte(text)); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
@@ -106,6 +132,7 @@ func (c *client) send(text string) {
 
 func (c *client) read() string {
 	c.t.Helper()
+	c.conn.SetReadDeadline(time.Now().Add(patience))
 	p, err := wsutil.ReadServerText(c.rw)
 	if err != nil {
 		c.t.Fatalf("read: %v", err)
@@ -123,6 +150,7 @@ func (c *client) expect(text string) {
 // expectClose reads a close frame, without an answer to it.
 func (c *client) expectClose(code ws.StatusCode) {
 	c.t.Helper()
+	c.conn.SetReadDeadline(time.Now().Add(patience))
 	f, err := ws.ReadFrame(c.rw)
 	if err != nil {
 		c.t.Fatalf("read: %v", err)
@@ -136,6 +164,7 @@ func (c *client) expectClose(code ws.StatusCode) {
 // does.
 func (c *client) answerClose(code ws.StatusCode) {
 	c.t.Helper()
+	c.conn.SetDeadline(time.Now().Add(patience))
 	f := ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(code, "")))
 	if err := ws.WriteFrame(c.conn, f); err != nil {
 		c.t.Fatalf("answering the close frame: %v", err)
@@ -148,6 +177,7 @@ func (c *client) answerClose(code ws.StatusCode) {
 
 // listen reads, from now on, what comes, until the connection ends.
 func (c *client) listen() {
+	c.conn.SetReadDeadline(time.Time{})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

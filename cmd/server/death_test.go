@@ -101,7 +101,7 @@ func TestWorkerDies(t *testing.T) {
 			t.Errorf("client %d received %d messages, want %d: %q", i, len(heard), want, heard)
 		}
 	}
-	expectGet(t, p.addr, "/subscribers", fmt.Sprintf(`{"subscribers":%d}`+"\n", len(clients)))
+	expectSubscribers(t, at(t, p.addr), "", len(clients))
 }
 
 // TestSupervisorDies: no worker outlives it, whatever state it is in.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"testing"
 )
 
@@ -26,10 +25,10 @@ func TestServersOnOneNATS(t *testing.T) {
 	}
 	apart.send("alone")
 	apart.expect("alone")
-	expectGet(t, alien.addr, "/subscribers", `{"subscribers":1}`+"\n")
+	expectSubscribers(t, at(t, alien.addr), "", 1)
 
 	for _, p := range servers {
-		expectGet(t, p.addr, "/subscribers", fmt.Sprintf(`{"subscribers":%d}`+"\n", len(clients)))
+		expectSubscribers(t, at(t, p.addr), "", len(clients))
 		if status, h := p.health("/healthz"); status != 200 {
 			t.Errorf("/healthz: %d %+v", status, h)
 		}

@@ -50,8 +50,13 @@ func (c *client) present() (clients, listed int, ok bool) {
 
 func expectPresent(t *testing.T, c *client, want int) {
 	t.Helper()
-	if clients, listed, ok := c.present(); !ok || clients != want || listed != want {
-		t.Errorf("%d are counted and %d listed (answered: %v), want %d", clients, listed, ok, want)
+	var clients, listed int
+	eventually(t, "everybody's answer", func() (ok bool) {
+		clients, listed, ok = c.present()
+		return ok
+	})
+	if clients != want || listed != want {
+		t.Errorf("%d are counted and %d listed, want %d", clients, listed, want)
 	}
 }
 
@@ -122,13 +127,12 @@ func TestPresenceWithoutDeadWorker(t *testing.T) {
 		n, listed, ok := asker.present()
 		return ok && n == 1+len(others)-held && listed == n
 	})
-	lost := 0
-	for _, c := range others {
-		if c.isLost() {
-			lost++
-		}
-	}
-	if lost != held || held == 0 {
-		t.Errorf("%d clients were lost, want the %d of the worker", lost, held)
+	var gone []*client
+	eventually(t, "their connections to break", func() bool {
+		gone, _ = lost(others)
+		return len(gone) >= held
+	})
+	if len(gone) != held || held == 0 {
+		t.Errorf("%d clients were lost, want the %d of the worker", len(gone), held)
 	}
 }

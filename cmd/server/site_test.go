@@ -147,10 +147,7 @@ func expectAllTogether(t *testing.T, sites []site) []*client {
 	}
 	expectRelay(members)
 	for _, s := range sites {
-		want := fmt.Sprintf(`{"subscribers":%d}`+"\n", len(members))
-		if _, got := s.get("/subscribers"); got != want {
-			t.Errorf("/subscribers at %s: %q, want %q", s.name, got, want)
-		}
+		expectSubscribers(t, s.get, "", len(members))
 	}
 	return members
 }

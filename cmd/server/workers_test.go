@@ -68,8 +68,8 @@ func TestWorkersRelayToEachOther(t *testing.T) {
 	for _, c := range clients {
 		c.expect("nothing is between")
 	}
-	expectGet(t, p.addr, "/subscribers", fmt.Sprintf(`{"subscribers":%d}`+"\n", len(clients)))
-	expectGet(t, p.addr, "/subscribers?topic=elsewhere", `{"subscribers":0}`+"\n")
+	expectSubscribers(t, at(t, p.addr), "", len(clients))
+	expectSubscribers(t, at(t, p.addr), "elsewhere", 0)
 	expectGet(t, p.addr, "/healthz", "ok\n")
 	expectEveryPage(t, p, len(clients))
 }

@@ -242,7 +242,12 @@ func TestLostMessagesAreCounted(t *testing.T) {
 		got = m.received()
 		return len(got)+int(b.Lost()) == n
 	})
-	if slow := said.about(nats.ErrSlowConsumer.Error()); len(slow) != 1 {
+	var slow []error
+	eventually(t, "OnError to be told", func() bool {
+		slow = said.about(nats.ErrSlowConsumer.Error())
+		return len(slow) > 0
+	})
+	if len(slow) != 1 {
 		t.Errorf("OnError was told %d times that messages are lost, want once", len(slow))
 	}
 }

@@ -272,6 +272,7 @@ func TestLoopsTakeTurns(t *testing.T) {
 func TestAcceptorOnAClosedLoop(t *testing.T) {
 	sys := &fakeSys{}
 	l := newLoop(t, sys)
+	stopClock(t, l) // it would look by itself
 	_, fd, _ := listen(t)
 	k := newTaker(t, 1)
 	accept(t, l, fd, k)

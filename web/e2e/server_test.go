@@ -36,7 +36,8 @@ func serve(t *testing.T, args ...string) *server {
 
 func serveBinary(t *testing.T, binary string, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, binary: binary, addr: freeAddr(t), admin: freeAddr(t), data: t.TempDir(), args: args}
+	free := freeAddrs(t, 2)
+	s := &server{t: t, binary: binary, addr: free[0], admin: free[1], data: t.TempDir(), args: args}
 	t.Cleanup(s.stop)
 	s.start()
 	return s
@@ -153,13 +154,16 @@ func (s *server) url() string {
 
 func (s *server) socketURL() string { return "ws://" + s.addr + "/connection/websocket" }
 
-// freeAddr returns a loopback address that nobody listened on a moment ago.
-func freeAddr(t *testing.T) string {
+// freeAddrs returns n loopback addresses that nobody listened on a moment ago.
+func freeAddrs(t *testing.T, n int) (addrs []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // not before all are found: they would be the same
+		addrs = append(addrs, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addrs
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
@@ -224,12 +226,19 @@ func TestServerAcceptsAgain(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // keeps the port, and doesn't listen
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln.Close()
-	res := play(t, newPlan(t, "ws://"+ln.Addr().String()+"/ws", 300))
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := play(t, newPlan(t, fmt.Sprintf("ws://127.0.0.1:%d/ws", bound.(*unix.SockaddrInet4).Port), 300))
 	if c := res.Counts; c.Failed != 300 || res.Failures["connect: connection refused"] != 300 {
 		t.Errorf("failed %d: %v", c.Failed, res.Failures)
 	}

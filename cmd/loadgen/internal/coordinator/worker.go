@@ -68,7 +68,8 @@ func Work(in io.Reader, out io.Writer, orphaned func()) error {
 	}
 
 	fleet.Connect(ctx)
-	if err := w.say(event{Ready: true}); err != nil {
+	now := fleet.Snapshot() // what is lost if this process ends before it reports again
+	if err := w.say(event{Ready: true, Progress: &now}); err != nil {
 		quit()
 		return err
 	}
