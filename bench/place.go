@@ -16,9 +16,12 @@ type place struct {
 // findPlace returns addresses of this machine that nobody listens on, and a fresh directory.
 func findPlace() (p place, err error) {
 	for _, addr := range []*string{&p.addr, &p.admin} {
-		if *addr, err = freeAddress(); err != nil {
-			return p, err
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return p, fmt.Errorf("looking for a free port: %w", err)
 		}
+		defer listener.Close() // not before there are two: they could be the same
+		*addr = listener.Addr().String()
 	}
 	if p.data, err = os.MkdirTemp("", "hubbub-bench-"); err != nil {
 		return p, fmt.Errorf("making a directory for a server: %w", err)
@@ -32,15 +35,6 @@ func (p place) leave() error {
 		return fmt.Errorf("removing a server's directory: %w", err)
 	}
 	return nil
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }
 
 // upServer is a server that is up.
