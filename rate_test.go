@@ -97,7 +97,7 @@ func TestRateBuckets(t *testing.T) {
 		cfg   Config
 		steps []step
 	}{
-		{Config{}, []step{{0, 1_000, 1 << 20, true}}},
+		{Config{}, []step{{0, 100_000, 1 << 20, true}}},
 		{Config{MessageRate: 10, RateBurst: 2 * time.Second}, []step{{0, 20, 9, true}, {1050 * time.Millisecond, 10, 9, true}, {0, 1, 9, false}}},
 		{Config{MessageRate: 10, RateBurst: 2 * time.Second}, []step{{0, 20, 9, true}, {time.Hour, 20, 9, true}, {0, 1, 9, false}}},
 		{Config{MessageRate: 10}, []step{{0, 50, 0, true}, {0, 1, 0, false}}},

@@ -73,7 +73,7 @@ func TestPublishFails(t *testing.T) {
 		name string
 		r    *relay.Relay
 		ctx  context.Context
-		want string // either of them
+		want string // a regular expression
 	}{
 		{"refused", &relay.Relay{Answer: func(_ int, _ uint32, answer string) string {
 			return strings.Replace(answer, `"subscribe":{}`, `"error":{"code":102,"message":"unknown channel"}`, 1)
