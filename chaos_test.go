@@ -98,10 +98,11 @@ func (w *weather) String() string {
 
 // descriptor is one that was accepted and isn't closed.
 type descriptor struct {
-	epoll   poller.Epoll
+	epoll   poller.Epoll  // nil as long as it isn't watched
 	events  poller.Events // it is watched for
 	broken  bool          // a call on it has failed
 	deleted bool          // from its epoll
+	undone  bool          // its Add has failed, and Del is to come for that
 	full    bool          // it takes nothing, and isn't reported to be writable
 	stalled bool          // it has been full: closing may have timed out
 }
@@ -151,7 +152,7 @@ func (c *chaos) relentLocked() {
 
 // drainLocked ends d's being full.
 func (c *chaos) drainLocked(fd int, d *descriptor) {
-	if d.full && !d.deleted {
+	if d.full && !d.deleted && d.epoll != nil {
 		d.epoll.Mod(fd, d.events)
 	}
 	d.full = false
@@ -160,7 +161,9 @@ func (c *chaos) drainLocked(fd int, d *descriptor) {
 // fillLocked has d take nothing for some milliseconds.
 func (c *chaos) fillLocked(fd int, d *descriptor, ms uint64) {
 	d.full, d.stalled = true, true
-	d.epoll.Mod(fd, d.events&^poller.Writable)
+	if d.epoll != nil {
+		d.epoll.Mod(fd, d.events&^poller.Writable)
+	}
 	time.AfterFunc(time.Duration(ms)*time.Millisecond, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -360,11 +363,19 @@ func (e *chaosEpoll) Add(fd int, events poller.Events, fn func(poller.Events)) e
 	e.chaos.mu.Lock()
 	defer e.chaos.mu.Unlock()
 	_, _, failed := e.chaos.roll(callAdd)
-	if err := e.Epoll.Add(fd, events, fn); err != nil {
+	d := e.chaos.fds[fd]
+	watched := events
+	if d != nil && d.full {
+		watched &^= poller.Writable
+	}
+	if err := e.Epoll.Add(fd, watched, fn); err != nil {
 		return err
 	}
-	if d := e.chaos.fds[fd]; d != nil {
-		d.epoll, d.events, d.broken = e.Epoll, events, failed != nil
+	if d != nil {
+		d.epoll, d.events = e.Epoll, events
+		if failed != nil {
+			d.epoll, d.broken, d.undone = nil, true, true
+		}
 	}
 	return failed
 }
@@ -388,7 +399,8 @@ func (e *chaosEpoll) Del(fd int) error {
 	e.chaos.mu.Lock()
 	defer e.chaos.mu.Unlock()
 	if d := e.chaos.fds[fd]; d != nil {
-		d.deleted = true
+		d.deleted = !d.undone // who undoes an Add still has the descriptor
+		d.undone = false
 	}
 	_, _, failed := e.chaos.roll(callDel)
 	if err := e.Epoll.Del(fd); err != nil {

@@ -118,9 +118,10 @@ const (
 type quietBits uint8
 
 const (
-	bitPinged quietBits = 1 << iota // a ping is out, unanswered
-	bitPaused                       // not watched for Readable
-	bitSteady                       // pinged at fixed intervals, by Endpoint.Ping
+	bitPinged  quietBits = 1 << iota // a ping is out, unanswered
+	bitPaused                        // not watched for Readable
+	bitSteady                        // pinged at fixed intervals, by Endpoint.Ping
+	bitWatched                       // the poller knows its descriptor
 )
 
 // endpoint returns what is served at the connection's path.

@@ -56,12 +56,6 @@ func (sh *shard) take(fd int, from *listener) {
 		s.gone(sh)
 		return
 	}
-	if err := sh.loop.Add(fd, poller.Readable, c.ready); err != nil {
-		s.log.Warn("a connection could not be watched", "error", err)
-		sh.loop.Sys().Close(fd)
-		s.gone(sh)
-		return
-	}
 	c.phase = sh.newPhase()
 	sh.add(c)
 	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() { c.giveUp(refusedTimeout) })
@@ -72,6 +66,10 @@ func (sh *shard) take(fd int, from *listener) {
 	c.greet(from)
 	if c.state.Load() == stateHandshake { // often the request is there already
 		c.readHandshake()
+	}
+	// Only now: a socket that is watched with the request in it is reported, and looked at again, for nothing.
+	if c.state.Load() < stateClosed && c.quiet&bitWatched == 0 {
+		c.watch()
 	}
 	if sh.young.len > max(1, s.cfg.MaxHandshakes/s.cfg.Loops) {
 		sh.young.oldest.giveWay()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"runtime"
 	"runtime/pprof"
 	"strconv"
@@ -185,6 +186,15 @@ func schedule(t *testing.T, seed uint64) {
 	}
 }
 
+var worlds atomic.Uint32
+
+// ownHost returns a loopback address that few other schedules have, and none at the same time: a client that comes
+// late, when its server is gone, is not to find another one at the same port.
+func ownHost() string {
+	n := worlds.Add(1)
+	return netip.AddrFrom4([4]byte{127, 1 + byte(n>>16)%200, byte(n >> 8), byte(n)}).String()
+}
+
 // start makes the server and its clients. What Serve returns can be received
 // from served; nil if the server couldn't be made.
 func (w *world) start() (served chan error) {
@@ -234,7 +244,7 @@ func (w *world) start() (served chan error) {
 	for i := range w.witness.subs {
 		w.server.hub.Subscribe(topicNames[i], &w.witness.subs[i], &w.witness)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", ownHost()+":0")
 	if err != nil {
 		w.t.Error(err)
 		return nil

@@ -280,7 +280,14 @@ func (c *Conn) watch() {
 		ev |= poller.Writable
 	}
 	c.mu.Unlock()
-	if err := c.shard.loop.Mod(int(c.fd), ev); err != nil {
+	var err error
+	if c.quiet&bitWatched != 0 {
+		err = c.shard.loop.Mod(int(c.fd), ev)
+	} else {
+		c.quiet |= bitWatched
+		err = c.shard.loop.Add(int(c.fd), ev, c.ready)
+	}
+	if err != nil {
 		c.shard.server.log.Warn("a connection could not be watched", "error", err)
 		c.destroy(endReset)
 	}

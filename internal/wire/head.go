@@ -2,10 +2,12 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Limits on a request's head.
@@ -68,56 +70,77 @@ func (h *Head) Parse(p []byte, from int) (int, error) {
 	limit := p[:min(len(p), MaxHead)]
 	from = max(0, min(from, len(limit))-3)
 	end := bytes.Index(limit[from:], []byte("\r\n\r\n"))
-	if end >= 0 {
-		end += from + 4
-		limit = limit[:end]
-	}
-	// Refused at once: whoever ends lines like that doesn't know that more is
-	// awaited.
-	if loneLF(limit, from) {
-		return 0, errControlBytes
-	}
 	if end < 0 {
-		if len(p) >= MaxHead {
+		switch {
+		case loneLF(limit, from): // refused at once: whoever ends lines like that doesn't know that more is awaited
+			return 0, errControlBytes
+		case len(p) >= MaxHead:
 			return 0, errHeadTooBig
 		}
 		return 0, nil
 	}
-	h.Raw = limit
+	end += from + 4
+	h.Raw = limit[:end]
 	h.Fields = h.Fields[:0]
 
-	line, rest, _ := bytes.Cut(h.Raw[:end-2], []byte("\r\n"))
-	if hasControl(line) {
+	line, rest, ok := cutLine(h.Raw[:end-2])
+	if !ok {
 		return 0, errControlBytes
 	}
-	var ok bool
 	if h.Method, line, ok = bytes.Cut(line, []byte(" ")); !ok || !isToken(h.Method) {
 		return 0, errRequestLine
 	}
-	if h.Target, h.Proto, ok = bytes.Cut(line, []byte(" ")); !ok || !isVersion(h.Proto) {
-		return 0, errRequestLine
-	}
-	if _, err := url.ParseRequestURI(string(h.Target)); err != nil {
+	if h.Target, h.Proto, ok = bytes.Cut(line, []byte(" ")); !ok || !isTarget(h.Target) || !isVersion(h.Proto) {
 		return 0, errRequestLine
 	}
 	for len(rest) > 0 {
-		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-		name, value, ok := bytes.Cut(line, []byte(":"))
-		if !ok || !isToken(name) {
-			return 0, errField
-		}
-		if hasControl(value) {
+		if line, rest, ok = cutLine(rest); !ok {
 			return 0, errControlBytes
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 || !isToken(line[:colon]) {
+			return 0, errField
 		}
 		if len(h.Fields) == maxFields {
 			return 0, errManyFields
 		}
-		h.Fields = append(h.Fields, Field{name, bytes.Trim(value, " \t")})
+		h.Fields = append(h.Fields, Field{line[:colon], trimSpace(line[colon+1:])})
 	}
 	if h.count("Host") > 1 {
 		return 0, errHost
 	}
 	return end, nil
+}
+
+// cutLine cuts the first of b's lines off, each of which ends with CRLF. It reports
+// false if there are control characters in that line, a CR or LF alone included.
+func cutLine(b []byte) (line, rest []byte, ok bool) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 1 || b[i-1] != '\r' {
+		return nil, nil, false
+	}
+	line, rest = b[:i-1], b[i+1:]
+	return line, rest, !hasControl(line)
+}
+
+// trimSpace trims spaces and tabs, which are all the white space that a line may have.
+func trimSpace(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for n := len(b); n > 0 && (b[n-1] == ' ' || b[n-1] == '\t'); n-- {
+		b = b[:n-1]
+	}
+	return b
+}
+
+// isTarget reports whether b, which has no control characters, is a request's target (RFC 9112 section 3.2).
+func isTarget(b []byte) bool {
+	if len(b) > 0 && b[0] == '/' && bytes.IndexByte(b, '%') < 0 && bytes.IndexByte(b, '\t') < 0 {
+		return true // nothing else can be wrong in a path without escapes
+	}
+	_, err := url.ParseRequestURI(string(b))
+	return err == nil
 }
 
 // Get returns the first value of the named field, an empty one if there is
@@ -205,13 +228,18 @@ func AsRefusal(err error) *Refusal {
 	return &Refusal{Status: http.StatusInternalServerError, Reason: "the server could not accept the connection"}
 }
 
+// tokenBytes are those that a token may have.
+var tokenBytes = func() (is [256]bool) {
+	for c := range is {
+		is[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
+	}
+	return is
+}()
+
 // isToken reports whether b is a token (RFC 9110 section 5.6.2).
 func isToken(b []byte) bool {
 	for _, c := range b {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0:
-		default:
+		if !tokenBytes[c] {
 			return false
 		}
 	}
@@ -234,7 +262,23 @@ func loneLF(b []byte, from int) bool {
 	return false
 }
 
+// hasControl reports whether b has control characters, tabs apart.
 func hasControl(b []byte) bool {
+	for len(b) >= 8 {
+		// Most words have none, nor tabs: no byte below a space, and none that is DEL. What is borrowed from a byte
+		// that is can have the next one look so too.
+		const ones, tops = 0x0101010101010101, 0x8080808080808080
+		x := binary.LittleEndian.Uint64(b)
+		del := x ^ 0x7f*ones
+		if ((x-0x20*ones)&^x|(del-ones)&^del)&tops != 0 && hasControlByte(b[:8]) {
+			return true
+		}
+		b = b[8:]
+	}
+	return hasControlByte(b)
+}
+
+func hasControlByte(b []byte) bool {
 	for _, c := range b {
 		if c < ' ' && c != '\t' || c == 0x7f {
 			return true

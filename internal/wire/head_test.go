@@ -267,3 +267,20 @@ func FuzzHead(f *testing.F) {
 		}
 	})
 }
+
+func TestHasControl(t *testing.T) {
+	for c := range 256 {
+		want := c < ' ' && c != '\t' || c == 0x7f
+		for n := 1; n <= 17; n++ {
+			for at := range n {
+				for _, around := range []byte{'a', ' ', '~', '\t', 0x80, 0xff} { // what is next to the bounds
+					b := bytes.Repeat([]byte{around}, n)
+					b[at] = byte(c)
+					if hasControl(b) != want {
+						t.Fatalf("%q has a control character, it says: %v", b, !want)
+					}
+				}
+			}
+		}
+	}
+}

@@ -72,7 +72,7 @@ func (u *Upgrader) Upgrade(dst []byte, h *Head, protocols []string, accept func(
 	u.protocols, u.agreed, u.accept = protocols, Agreement{}, accept
 	err := check(h)
 	if err == nil {
-		u.head = appendPlainHead(u.head[:0], h)
+		u.head = u.appendPlainHead(u.head[:0], h)
 		u.in = u.head
 		_, err = u.up.Upgrade(handshakeIO{u})
 	}
@@ -135,17 +135,29 @@ func check(h *Head) error {
 // appendPlainHead appends a head that means the same as h, which has been
 // checked, in the one form that ws.Upgrader takes: it knows neither lists nor
 // several fields in Upgrade, and no second Connection field, which proxies
-// make of the first.
-func appendPlainHead(dst []byte, h *Head) []byte {
-	const prefix = "Sec-WebSocket-"
-	dst = append(dst, "GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
+// make of the first. What is offered that nobody would take is left out.
+func (u *Upgrader) appendPlainHead(dst []byte, h *Head) []byte {
+	dst = append(dst, "GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
+	dst = append(append(dst, h.Get("Sec-WebSocket-Key")...), "\r\n"...)
+	if len(u.protocols) > 0 {
+		dst = appendPlainField(dst, h, "Sec-WebSocket-Protocol")
+	}
+	if u.up.Negotiate != nil {
+		dst = appendPlainField(dst, h, "Sec-WebSocket-Extensions")
+	}
+	return append(dst, "\r\n"...)
+}
+
+// appendPlainField appends all fields of the name.
+func appendPlainField(dst []byte, h *Head, name string) []byte {
 	for _, f := range h.Fields {
-		if len(f.Name) > len(prefix) && equalFold(f.Name[:len(prefix)], prefix) {
-			dst = append(append(append(append(dst, f.Name...), ": "...), f.Value...), "\r\n"...)
+		if equalFold(f.Name, name) {
+			dst = append(append(append(append(dst, name...), ": "...), f.Value...), "\r\n"...)
 			plainSpace(dst[len(dst)-2-len(f.Value):])
 		}
 	}
-	return append(dst, "\r\n"...)
+	return dst
 }
 
 func plainSpace(b []byte) {
