@@ -208,7 +208,7 @@ func (o *options) run(ctx context.Context, args []string, ui *ui) (*report.Repor
 	if err != nil {
 		in.ServerWhy = err.Error()
 	}
-	own := monitor.Processes{FS: procfs.Default, Roots: []int{os.Getpid()}}
+	own := &monitor.Processes{FS: procfs.Default, Roots: []int{os.Getpid()}}
 	mon := monitor.Start(procfs.Default, source, own)
 	mon.Mark(report.MarkBefore)
 	ui.begin(p, processes)
@@ -243,7 +243,7 @@ func (o *options) run(ctx context.Context, args []string, ui *ui) (*report.Repor
 // server finds out how to follow the server's use of memory and processors.
 func (o *options) server(addr netip.AddrPort) (src monitor.Source, from string, err error) {
 	tree := func(roots []int) monitor.Source {
-		return monitor.Processes{FS: procfs.Default, Roots: roots, Except: os.Getpid()}
+		return &monitor.Processes{FS: procfs.Default, Roots: roots, Except: os.Getpid()}
 	}
 	switch {
 	case o.serverPID != 0:

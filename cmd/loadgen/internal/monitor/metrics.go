@@ -27,7 +27,7 @@ type Metrics struct {
 }
 
 // Usage implements Source.
-func (m Metrics) Usage() (procfs.Usage, error) {
+func (m Metrics) Usage(bool) (procfs.Usage, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL, nil)

@@ -16,18 +16,42 @@ const Every = 500 * time.Millisecond
 
 // Source tells what a program uses.
 type Source interface {
-	Usage() (procfs.Usage, error)
+	// Usage is called over and over; marked says that the caller waits for this one.
+	Usage(marked bool) (procfs.Usage, error)
 }
 
 // Processes is a Source: processes of this machine with all their descendants.
+//
+// To look for descendants takes milliseconds, in which a fan-out goes slower, so
+// that isn't done for every sample: for those that are marked, when a process has
+// ended, and every seekEvery samples.
 type Processes struct {
 	FS     procfs.FS
 	Roots  []int
 	Except int // left out, with its descendants; 0 for none
+
+	tree []int
+	left int // samples before descendants are looked for again
 }
 
+// seekEvery is how many samples are taken in a row without looking for descendants.
+const seekEvery = 20
+
 // Usage implements Source.
-func (p Processes) Usage() (procfs.Usage, error) { return p.FS.Tree(p.Roots, p.Except) }
+func (p *Processes) Usage(marked bool) (procfs.Usage, error) {
+	if p.left--; !marked && p.left >= 0 {
+		if u := p.FS.Usage(p.tree); u.Processes == len(p.tree) {
+			return u, nil
+		}
+	}
+	p.left = 0
+	tree, err := p.FS.Tree(p.Roots, p.Except)
+	if err != nil {
+		return procfs.Usage{}, err
+	}
+	p.tree, p.left = tree, seekEvery
+	return p.FS.Usage(tree), nil
+}
 
 // Sample is what was used at a moment.
 type Sample struct {
@@ -80,14 +104,14 @@ func (m *Monitor) take(mark string) {
 	defer m.mu.Unlock()
 	s := Sample{At: time.Since(m.began), Mark: mark}
 	if m.server != nil {
-		if u, err := m.server.Usage(); err == nil {
+		if u, err := m.server.Usage(mark != ""); err == nil {
 			s.Server = &u
 		} else {
 			m.why = err
 		}
 	}
-	s.Generator, _ = m.generator.Usage() // of ourselves: can't fail while we run
-	s.Busy, _ = m.fs.Busy()              // zero where it can't be had
+	s.Generator, _ = m.generator.Usage(mark != "") // of ourselves: can't fail while we run
+	s.Busy, _ = m.fs.Busy()                        // zero where it can't be had
 	m.samples = append(m.samples, s)
 }
 

@@ -2,8 +2,12 @@ package monitor
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +50,7 @@ func TestMetrics(t *testing.T) {
 				w.Write([]byte(tt.page))
 			}))
 			defer srv.Close()
-			got, err := Metrics{URL: srv.URL, Client: srv.Client()}.Usage()
+			got, err := Metrics{URL: srv.URL, Client: srv.Client()}.Usage(true)
 			if got != tt.want {
 				t.Errorf("usage %+v, want %+v", got, tt.want)
 			}
@@ -62,7 +66,7 @@ type fake struct {
 	err   error
 }
 
-func (f fake) Usage() (procfs.Usage, error) { return f.usage, f.err }
+func (f fake) Usage(bool) (procfs.Usage, error) { return f.usage, f.err }
 
 func TestMarks(t *testing.T) {
 	server := fake{usage: procfs.Usage{Processes: 3, RSS: 7}}
@@ -94,5 +98,51 @@ func TestServerThatCannotBeFollowed(t *testing.T) {
 	samples, err := m.Stop()
 	if !errors.Is(err, gone) || len(samples) == 0 || samples[0].Server != nil {
 		t.Errorf("samples %+v, error %v", samples, err)
+	}
+}
+
+// Processes that come are found when a sample is marked, and those that go at once.
+func TestProcessesThatComeAndGo(t *testing.T) {
+	dir := t.TempDir()
+	put := func(pid, parent int) {
+		t.Helper()
+		sub := filepath.Join(dir, strconv.Itoa(pid))
+		if err := os.MkdirAll(filepath.Join(sub, "fd"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		line := fmt.Sprintf("%d (server) S %d 0 0 0 0 0 0 0 0 0 1 1 0 0 0 0 0 0 0 0 1 0", pid, parent)
+		if err := os.WriteFile(filepath.Join(sub, "stat"), []byte(line), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &Processes{FS: procfs.FS(dir), Roots: []int{10}}
+	expect := func(what string, marked bool, want int) {
+		t.Helper()
+		if u, err := p.Usage(marked); err != nil || u.Processes != want {
+			t.Errorf("%s: %+v, %v; want %d processes", what, u, err, want)
+		}
+	}
+	put(10, 1)
+	expect("at first", false, 1)
+	put(11, 10)
+	expect("not looked for", false, 1)
+	expect("marked", true, 2)
+	if err := os.RemoveAll(filepath.Join(dir, "11")); err != nil {
+		t.Fatal(err)
+	}
+	expect("when one has ended", false, 1)
+	put(12, 10)
+	for range seekEvery {
+		expect("for a while", false, 1)
+	}
+	expect("after that", false, 2)
+	if err := os.RemoveAll(filepath.Join(dir, "10")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "12")); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := p.Usage(false); err == nil {
+		t.Errorf("%+v, and no error, when all have ended", u)
 	}
 }

@@ -31,18 +31,18 @@ func (f FS) Listeners(addr netip.AddrPort) ([]int, error) {
 	if len(inodes) == 0 {
 		return nil, fmt.Errorf("no socket on this machine listens on %s", addr)
 	}
-	all, err := f.stats()
+	parents, err := f.parents()
 	if err != nil {
 		return nil, err
 	}
 	var holders, roots []int
-	for pid := range all {
+	for pid := range parents {
 		if f.holds(pid, inodes) {
 			holders = append(holders, pid)
 		}
 	}
 	for _, pid := range holders {
-		if !slices.Contains(holders, all[pid].parent) {
+		if !slices.Contains(holders, parents[pid]) {
 			roots = append(roots, pid)
 		}
 	}

@@ -41,7 +41,7 @@ func (f FS) path(parts ...string) string {
 
 // stat is what is needed of /proc/PID/stat (proc(5)).
 type stat struct {
-	pid, parent  int
+	parent       int
 	user, system time.Duration
 	rss          int64
 }
@@ -52,9 +52,6 @@ func parseStat(line []byte) (s stat, err error) {
 	left, right := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	if left < 0 || right < left {
 		return s, errors.New("malformed stat line")
-	}
-	if s.pid, err = strconv.Atoi(strings.TrimSpace(string(line[:left]))); err != nil {
-		return s, err
 	}
 	fields := strings.Fields(string(line[right+1:]))
 	if len(fields) < 22 {
@@ -71,45 +68,65 @@ func parseStat(line []byte) (s stat, err error) {
 	return s, err
 }
 
-func (f FS) stats() (map[int]stat, error) {
+func (f FS) stat(pid int) (stat, error) {
+	line, err := os.ReadFile(f.path(strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return stat{}, err
+	}
+	return parseStat(line)
+}
+
+// parents returns every process of the machine, and which one has started it.
+func (f FS) parents() (map[int]int, error) {
 	dirs, err := os.ReadDir(string(f))
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[int]stat)
+	all := make(map[int]int)
 	for _, d := range dirs {
-		if _, err := strconv.Atoi(d.Name()); err != nil {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
 			continue
 		}
-		line, err := os.ReadFile(f.path(d.Name(), "stat"))
-		if err != nil {
-			continue // it has ended meanwhile
-		}
-		if s, err := parseStat(line); err == nil {
-			all[s.pid] = s
+		if s, err := f.stat(pid); err == nil { // else it has ended meanwhile
+			all[pid] = s.parent
 		}
 	}
 	return all, nil
 }
 
-// Tree returns what the processes roots and all their descendants use
-// together, leaving out the process except and its descendants.
-func (f FS) Tree(roots []int, except int) (Usage, error) {
-	all, err := f.stats()
+// Tree returns the processes roots and all their descendants, leaving out the
+// process except and its descendants. It reads about every process of the machine.
+func (f FS) Tree(roots []int, except int) ([]int, error) {
+	parents, err := f.parents()
 	if err != nil {
-		return Usage{}, err
+		return nil, err
 	}
-	var u Usage
-	for pid, s := range all {
+	var tree []int
+	for pid := range parents {
 		in := false
-		for p, hops := pid, 0; p > 0 && hops < len(all); p, hops = all[p].parent, hops+1 {
+		for p, hops := pid, 0; p > 0 && hops < len(parents); p, hops = parents[p], hops+1 {
 			if p == except {
 				in = false
 				break
 			}
 			in = in || slices.Contains(roots, p)
 		}
-		if !in {
+		if in {
+			tree = append(tree, pid)
+		}
+	}
+	if len(tree) == 0 {
+		return nil, fmt.Errorf("no process %v", roots)
+	}
+	return tree, nil
+}
+
+// Usage returns what processes use together, those of them that haven't ended.
+func (f FS) Usage(pids []int) (u Usage) {
+	for _, pid := range pids {
+		s, err := f.stat(pid)
+		if err != nil {
 			continue
 		}
 		u.Processes++
@@ -119,10 +136,7 @@ func (f FS) Tree(roots []int, except int) (Usage, error) {
 		u.System += s.system
 		u.FDs += f.fds(pid)
 	}
-	if u.Processes == 0 {
-		return u, fmt.Errorf("no process %v", roots)
-	}
-	return u, nil
+	return u
 }
 
 // fds counts a process's descriptors. Since Linux 6.2 the directory's size is

@@ -67,13 +67,20 @@ func TestTree(t *testing.T) {
 		{"a root and its own descendant", []int{11, 12}, 0, Usage{2, 11 * page, 110 * time.Millisecond, 110 * time.Millisecond, 0, 1}},
 		{"the generator", []int{20}, 0, Usage{2, 1000 * page, 20 * time.Second, 10 * time.Second, 10 * time.Second, 0}},
 	} {
-		got, err := f.Tree(tt.roots, tt.except)
-		if err != nil || got != tt.want {
-			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)
+		tree, err := f.Tree(tt.roots, tt.except)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if got := f.Usage(tree); got != tt.want {
+			t.Errorf("%s: %+v; want %+v", tt.name, got, tt.want)
 		}
 	}
 	if _, err := f.Tree([]int{77}, 0); err == nil {
 		t.Error("no error for a process that doesn't exist")
+	}
+	if u := f.Usage([]int{12, 77}); u.Processes != 1 {
+		t.Errorf("%+v of two processes, of which one doesn't exist", u)
 	}
 }
 
@@ -83,9 +90,9 @@ func TestOwnTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	u, err := Default.Tree([]int{os.Getpid()}, 0)
-	if err != nil || u.Processes < 1 || u.RSS < 1<<20 || u.FDs < 4 || u.FDs > 1000 {
-		t.Errorf("this process uses %+v, %v", u, err)
+	u := Default.Usage([]int{os.Getpid()})
+	if u.Processes < 1 || u.RSS < 1<<20 || u.FDs < 4 || u.FDs > 1000 {
+		t.Errorf("this process uses %+v", u)
 	}
 }
 
