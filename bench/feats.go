@@ -96,7 +96,7 @@ func featScenario(opts options) scenario {
 		}}}
 		bare := func(rate int) func(context.Context, *Run, *scenario) error {
 			return func(ctx context.Context, run *Run, s *scenario) error {
-				return floorRun(ctx, run, s.conns, opts.length.messages, "-churn", strconv.Itoa(rate))
+				return floorRun(ctx, run, s.conns, opts.length.messages, time.Second, "-churn", strconv.Itoa(rate))
 			}
 		}
 		s.contenders = append(s.contenders, contender{name: calmFloor, run: bare(0)}, contender{name: churnFloor, run: bare(churnRate)})
@@ -125,7 +125,7 @@ func featScenario(opts options) scenario {
 		s.contenders = []contender{
 			{name: hubbub.name, run: weighed(hubbub.with(0).under)},
 			{name: floorName, run: weighed(func(ctx context.Context, run *Run, s *scenario) error {
-				return floorRun(ctx, run, s.conns, millionRounds)
+				return floorRun(ctx, run, s.conns, millionRounds, pace)
 			})},
 		}
 	}

@@ -81,7 +81,7 @@ func scenarios(opts options) []scenario {
 	everySecond := []string{"-rate", "1", "-duration", fmt.Sprintf("%ds", of.messages)}
 	inRooms := max(roomSize, small/roomSize*roomSize)
 	floor := contender{name: floorName, run: func(ctx context.Context, run *Run, s *scenario) error {
-		return floorRun(ctx, run, s.conns, of.messages)
+		return floorRun(ctx, run, s.conns, of.messages, time.Second)
 	}}
 	all := []scenario{
 		{
@@ -201,9 +201,10 @@ type floorReport struct {
 	} `json:"last_ms"`
 }
 
-// floorRun measures the floor. Its writers stand where the others have their server.
-func floorRun(ctx context.Context, run *Run, conns, messages int, more ...string) error {
-	args := []string{"-conns", strconv.Itoa(conns), "-size", strconv.Itoa(messageSize), "-rounds", strconv.Itoa(messages)}
+// floorRun measures the floor, with as much time from one message to the next as the others have. Its
+// writers stand where those have their server.
+func floorRun(ctx context.Context, run *Run, conns, messages int, pace time.Duration, more ...string) error {
+	args := []string{"-conns", strconv.Itoa(conns), "-size", strconv.Itoa(messageSize), "-rounds", strconv.Itoa(messages), "-pace", pace.String()}
 	output, err := runProgram(ctx, run, "floor", append(args, more...)...)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestRunDeliversEveryRound(t *testing.T) {
-	l := load{conns: 601, size: 200, rounds: 3, pairs: 2, churn: 500}
+	l := load{conns: 601, size: 200, rounds: 3, pairs: 2, churn: 500, pace: 300 * time.Millisecond}
 	if err := l.check(0); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 // spareDescriptors stay free in every process, for pipes, epoll and the Go runtime.
 const spareDescriptors = 1000
 
-// settle is the pause between rounds, in which delayed acknowledgements go out: in a server that
+// settle is the least pause between rounds, in which delayed acknowledgements go out: in a server that
 // publishes once a second they fall between the messages too.
 const settle = 100 * time.Millisecond
 
@@ -63,6 +63,7 @@ func main() {
 	flag.IntVar(&load.conns, "conns", 16000, "connections, all processes together")
 	flag.IntVar(&load.size, "size", 128, "payload `bytes` of a message")
 	flag.IntVar(&load.rounds, "rounds", 20, "messages to every connection, one after the other")
+	flag.DurationVar(&load.pace, "pace", time.Second, "`time` from one message to the next: what sockets need of the caches is gone from there after a while; a pause of 100 ms if that is longer")
 	flag.IntVar(&load.pairs, "pairs", 0, "writer and reader processes, of each this many (0: as many as the descriptor limit demands)")
 	flag.IntVar(&load.churn, "churn", 0, "further connections that are opened and closed meanwhile, `a second`; they get no message")
 	flag.Parse()
@@ -87,6 +88,7 @@ func main() {
 // load is what to measure.
 type load struct {
 	conns, size, rounds, pairs, churn int
+	pace                              time.Duration
 }
 
 // check reports what is wrong with the load, and fills in the number of pairs if it is open.
@@ -94,8 +96,8 @@ func (l *load) check(extraArgs int) error {
 	if extraArgs > 0 {
 		return errors.New("takes flags only; see -help")
 	}
-	if l.conns < 1 || l.size < 0 || l.rounds < 1 || l.pairs < 0 || l.churn < 0 {
-		return errors.New("-conns and -rounds must be 1 or more, -size, -pairs and -churn 0 or more")
+	if l.conns < 1 || l.size < 0 || l.rounds < 1 || l.pairs < 0 || l.churn < 0 || l.pace < 0 {
+		return errors.New("-conns and -rounds must be 1 or more, -size, -pace, -pairs and -churn 0 or more")
 	}
 	limit, err := descriptorLimit()
 	if err != nil {

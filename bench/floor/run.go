@@ -68,8 +68,12 @@ func run(l load) (*report, error) {
 		Rounds:      l.rounds,
 		ConnectPerS: float64(l.conns) / connected.Seconds(),
 	}
-	for range l.rounds {
+	for i := range l.rounds {
+		if i > 0 {
+			time.Sleep(max(0, l.pace-time.Since(start)-settle))
+		}
 		time.Sleep(settle)
+		start = time.Now()
 		took, err := round(writers, readers)
 		if err != nil {
 			return nil, err
