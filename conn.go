@@ -41,30 +41,33 @@ const (
 // its descriptor: whatever else it needs at times (a Decoder in the middle of a
 // message, a Backlog, a phase while it opens or closes) it has only then.
 type Conn struct {
+	// What workers need to deliver fills a cache line of its own, the second: when a fan-out begins, little of the
+	// connections is in the caches.
+
 	// Static after construction.
 	shard *shard
 	id    uint64
-	fd    int32
 
 	// Owned by the loop.
-	slot    int32  // where it is in its list of the shard
-	seen    uint32 // when the peer was last heard or, if pinged (or bitSteady), was pinged; on the shard's clock
-	state   atomic.Uint32
 	session any
 	in      *wire.Decoder
+	slot    int32   // where it is in its list of the shard
+	seen    uint32  // when the peer was last heard or, if pinged (or bitSteady), was pinged; on the shard's clock
+	phase   *phase  // while it opens or closes, nil otherwise; guarded by mu until it is closing
+	ext     *extras // nil while there is nothing in it; guarded by mu
 
-	mu      sync.Mutex // guards what follows, writing to the socket, and changes of state
-	bit     connBits
+	mu      sync.Mutex // guards what says so, writing to the socket, and changes of state
+	fd      int32      // static after construction
+	state   atomic.Uint32
+	bit     connBits  // guarded by mu
 	quiet   quietBits // owned by the loop
 	ep      uint16    // index of its endpoint, plus one; static once it is opening, 0 before
 	kind    connKind  // static once it is opening
 	floodAt uint8     // owned by the loop, as the next; see chatter
 	flood   uint16
-	phase   *phase // while it opens or closes, nil otherwise
-	out     *broadcast.Backlog
-	// The first subscription lies here: most connections have one.
+	out     *broadcast.Backlog // guarded by mu
+	// The first subscription lies here: most connections have one. Guarded by mu.
 	sub broadcast.Subscription
-	ext *extras // nil while there is nothing in it
 }
 
 // extras are what most connections don't need.
@@ -91,6 +94,7 @@ type connKind uint8
 
 const (
 	kindEncoding connKind = 3      // these bits are the broadcast.Encoding of its messages
+	kindFaked    connKind = 1 << 6 // its system calls are a test's
 	kindSecure   connKind = 1 << 7 // TLS; ext.secure is set
 )
 

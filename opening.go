@@ -59,6 +59,9 @@ func (sh *shard) take(fd int, from *listener) {
 	c.phase = sh.newPhase()
 	sh.add(c)
 	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() { c.giveUp(refusedTimeout) })
+	if s.sys != nil {
+		c.kind |= kindFaked
+	}
 	if from.tls != nil {
 		c.extrasLocked().secure = newSecure(c, from.tls)
 		c.kind |= kindSecure
