@@ -96,7 +96,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&opts.rounds, "rounds", 5, "how often each contender plays each scenario")
 	quick := flags.Bool("quick", false, "one short round at 4000 connections against gorilla and the floor, in less than two minutes: to see what a change did")
 	flags.StringVar(&against, "against", strings.Join(peers, ","), "`peers` to compare with, separated by commas, of which channels are hubbub's own; none for the floor alone")
-	flags.StringVar(&command, "server", "", "compare with a server of your own too: the `command` that starts it, with {addr} for the address to listen on; it has to relay on /ws?topic=… and to answer on /echo")
+	flags.StringVar(&command, "server", "", "compare with a server of your own too: the `command` that starts it, with {addr} for the address to listen on, and NAME= before it if it is to have a name; it has to relay on /ws?topic=… and to answer on /echo")
 	flags.StringVar(&played, "scenarios", strings.Join(kinds, ","), "`kinds` of scenarios to play, separated by commas; or one of "+featKinds()+", which hubbub plays alone")
 	flags.StringVar(&opts.out, "out", "", "`folder` for the results (default bench/results/<date>-<commit>)")
 	flags.BoolVar(&opts.hostile, "hostile", false, "instead: fan-out while a fifth of 16000 connections, or of as many if that is less, misbehave")

@@ -33,8 +33,19 @@ func TestGuest(t *testing.T) {
 	if want := []string{"server.js", "--listen", "127.0.0.1:9", "--log=off"}; path != "node" || !slices.Equal(args, want) || health != "" {
 		t.Errorf("the command is %q %q with health page %q, want node %q", path, args, health, want)
 	}
-	if _, err := guest("node server.js"); err == nil {
-		t.Error("a command that can't be told where to listen is taken")
+	if s.name != guestName {
+		t.Errorf("it is called %q", s.name)
+	}
+	if s, err = guest("Node.js=node --x=y {addr}"); err != nil || s.name != "Node.js" {
+		t.Errorf("with a name: %q, %v", s.name, err)
+	}
+	if path, args, _ := s.command(1, "a:1", ""); path != "node" || !slices.Equal(args, []string{"--x=y", "a:1"}) {
+		t.Errorf("with a name, the command is %q %q", path, args)
+	}
+	for _, wrong := range []string{"node server.js", "mine=", "gorilla=x {addr}", "hubbub=x {addr}", "floor=x {addr}"} {
+		if _, err := guest(wrong); err == nil {
+			t.Errorf("-server %q is taken", wrong)
+		}
 	}
 }
 

@@ -36,17 +36,18 @@ var shades = []shade{
 	{"nbio", "#8A4FB0", "#C79BE8"},
 	{"gnet", "#A07000", "#E5B84B"},
 	{"coder", "#0F8A8A", "#5FD0CF"},
+	{centrifuge, "#5C6B12", "#BFD05E"},
 	{channels.name, "#3C3F9E", "#A3A7FF"},
 	{keptChannels.name, "#7A5230", "#D2A679"},
 	{guestName, "#C2327A", "#FF8CC0"},
 	{floorName, "#8A9099", "#9AA1AB"},
 }
 
-// shadeOf returns the colour of that name, as it is in files; whatever has none is drawn as hubbub is.
+// shadeOf returns the colour of that name, as it is in files; whatever has none is the user's own server.
 func shadeOf(name string) color.Color {
 	i := slices.IndexFunc(shades, func(s shade) bool { return s.Name == name })
 	if i < 0 {
-		return shadeOf(hubbub.name)
+		return shadeOf(guestName)
 	}
 	rgb, _ := strconv.ParseUint(shades[i].Light[1:], 16, 32)
 	return color.RGBA{R: uint8(rgb >> 16), G: uint8(rgb >> 8), B: uint8(rgb), A: 0xff}

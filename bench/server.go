@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,16 +101,26 @@ func (s server) with(room int, flags ...string) server {
 	return s
 }
 
-// guestName is that of a server of the user's own.
+// guestName is that of a server of the user's own, unless they give it another.
 const guestName = "yours"
+
+// nameBefore matches what a command may begin with: a name for the server.
+var nameBefore = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9.+-]*)=`)
 
 // guest returns a server that a command starts, which has {addr} where the address to listen on belongs.
 func guest(command string) (server, error) {
+	name := guestName
+	if m := nameBefore.FindStringSubmatch(command); m != nil {
+		name, command = m[1], command[len(m[0]):]
+	}
+	if slices.Contains(peers, name) || name == hubbub.name || name == floorName {
+		return server{}, fmt.Errorf("-server: the name %s is taken", name)
+	}
 	words := strings.Fields(command)
 	if len(words) == 0 || !strings.Contains(command, "{addr}") {
 		return server{}, fmt.Errorf("-server %q: has to be a command with {addr} where the address to listen on belongs", command)
 	}
-	return server{name: guestName, command: func(_ int, addr, _ string) (string, []string, string) {
+	return server{name: name, command: func(_ int, addr, _ string) (string, []string, string) {
 		var filled []string
 		for _, w := range words {
 			filled = append(filled, strings.ReplaceAll(w, "{addr}", addr))
