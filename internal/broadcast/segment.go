@@ -3,6 +3,9 @@ package broadcast
 import (
 	"runtime"
 	"sync"
+	"unsafe"
+
+	"hubbub/internal/prefetch"
 )
 
 // Sink is a subscriber's way out.
@@ -169,6 +172,9 @@ func (w *worker) flush(s *segment) {
 	}
 	written := 0
 	for i, m := range s.members {
+		if i+1 < len(s.members) {
+			prefetch.Line(unsafe.Pointer(s.members[i+1])) // it comes while m's system call lasts
+		}
 		written += w.deliver(m)
 		m.skip = 0
 		if !w.thread && i%yieldEvery == yieldEvery-1 {
