@@ -100,6 +100,7 @@ func TestCheck(t *testing.T) {
 		{"no connection", load{rounds: 1}, 0, 0},
 		{"no round", load{conns: 1}, 0, 0},
 		{"less than no churn", load{conns: 1, rounds: 1, churn: -1}, 0, 0},
+		{"less than no pace", load{conns: 1, rounds: 1, pace: -1}, 0, 0},
 		{"arguments", load{conns: 1, rounds: 1}, 1, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -68,11 +68,8 @@ func run(l load) (*report, error) {
 		Rounds:      l.rounds,
 		ConnectPerS: float64(l.conns) / connected.Seconds(),
 	}
-	for i := range l.rounds {
-		if i > 0 {
-			time.Sleep(max(0, l.pace-time.Since(start)-settle))
-		}
-		time.Sleep(settle)
+	for range l.rounds {
+		time.Sleep(max(settle, l.pace-time.Since(start)))
 		start = time.Now()
 		took, err := round(writers, readers)
 		if err != nil {
