@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/mailru/easygo/netpoll"
 	"golang.org/x/sys/unix"
@@ -10,6 +11,7 @@ import (
 	"hubbub/cmd/loadgen/internal/ledger"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/internal/poller"
+	"hubbub/internal/prefetch"
 	"hubbub/internal/wire"
 )
 
@@ -28,6 +30,7 @@ const (
 // event is the callback of a connection's descriptor. Events are hints: one
 // may still come for a descriptor that was closed in the same round.
 func (c *conn) event(ev poller.Events) {
+	prefetch.Line(unsafe.Add(unsafe.Pointer(c), 2*unsafe.Sizeof(*c)-1))
 	if ev == poller.Stopped || c.fd < 0 {
 		return
 	}
