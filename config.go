@@ -134,6 +134,11 @@ type Config struct {
 	// As many TLS handshakes are computed at a time.
 	Workers int
 
+	// OnWorkerThread, if there is one, is called by each of the Workers before it
+	// begins, locked to a thread that stays its own: for settings of the kernel that
+	// threads have, like scheduling.
+	OnWorkerThread func()
+
 	// Bus joins this server with others, so that what is published in one
 	// reaches the subscribers of all. Default: none.
 	Bus Bus

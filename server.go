@@ -103,6 +103,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 	s.hub = broadcast.New(broadcast.Config{
 		Workers:   cfg.Workers,
 		Threads:   runtime.GOMAXPROCS(0) > cfg.Loops+cfg.Workers,
+		OnThread:  cfg.OnWorkerThread,
 		Observer:  &s.stats,
 		Encoder:   s.encode,
 		HighWater: int64(cfg.MaxPending),

@@ -41,6 +41,9 @@ const (
 	millionPace     = 20 * time.Microsecond
 	millionMessages = 10
 	millionRounds   = 5 // of the floor
+	// Server, and the small topic's load, in the kernel's real-time class.
+	realtimeFlag = "-realtime"
+	realtimeName = "hubbub " + realtimeFlag
 )
 
 // featKinds lists them, for people.
@@ -84,7 +87,10 @@ func featScenario(opts options) scenario {
 	case tailLatency:
 		s.title = fmt.Sprintf("%d members, %d messages a second, beside a topic of %s in permanent fan-out", smallTopic, smallRate, n)
 		s.load = []string{"-rate", strconv.Itoa(smallRate), "-duration", length.String()}
-		s.contenders = []contender{{name: hubbub.name, run: besideGiant(length)}}
+		s.contenders = []contender{{name: hubbub.name, run: besideGiant(length, hubbub)}}
+		if opts.realtime {
+			s.contenders = append(s.contenders, contender{name: realtimeName, run: besideGiant(length, hubbub.with(0, realtimeFlag), realtimeFlag)})
+		}
 	case churn:
 		s.title = fmt.Sprintf("Fan-out to %s connections, calm and while %s others a second come and go", n, thousands(churnRate))
 		s.load = []string{"-rate", "1", "-duration", length.String()}

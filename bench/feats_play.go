@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,14 +36,14 @@ func startLoad(ctx context.Context, run *Run, conns int, load []string, url stri
 	return start(ctx, child(ctx, run, program("loadgen"), loadArgs(conns, load, besideFile, url, pid)...), says)
 }
 
-// besideGiant returns what puts a scenario's load, of some length, on a small topic while another one has all
-// of the scenario's connections as members, and its publisher sends each message as soon as it has the last
-// one back.
-func besideGiant(length time.Duration) func(context.Context, *Run, *scenario) error {
+// besideGiant returns what puts a scenario's load, of some length and with further flags, on a small topic of a
+// server while another one has all of the scenario's connections as members, and its publisher sends each
+// message as soon as it has the last one back.
+func besideGiant(length time.Duration, of server, flags ...string) func(context.Context, *Run, *scenario) error {
 	// What the small topic's members take to connect and to settle, on a machine that has no time.
 	const margin = 10 * time.Second
 	return func(ctx context.Context, run *Run, s *scenario) (err error) {
-		server, err := hubbub.up(ctx, run, s.conns+smallTopic)
+		server, err := of.up(ctx, run, s.conns+smallTopic)
 		if err != nil {
 			return err
 		}
@@ -53,7 +54,7 @@ func besideGiant(length time.Duration) func(context.Context, *Run, *scenario) er
 		if err != nil {
 			return err
 		}
-		if err := generate(ctx, run, smallTopic, url, pid, s.load); err != nil {
+		if err := generate(ctx, run, smallTopic, url, pid, append(slices.Clip(s.load), flags...)); err != nil {
 			return errors.Join(err, giant.stop())
 		}
 		over := strings.Contains(giant.log.String(), published)

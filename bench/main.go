@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"hubbub/internal/realtime"
 )
 
 const (
@@ -40,6 +42,7 @@ type options struct {
 	length    length
 	servers   []server // hubbub and those that it is compared with
 	scenarios []string // kinds of them; nil for all
+	realtime  bool     // whether the kernel permits real-time scheduling
 	benchmark bool     // whether to run the benchmarks in Go
 	feat      string   // the one that is played, alone; empty for none
 
@@ -184,6 +187,10 @@ func run(ctx context.Context, opts options) (bool, error) {
 		if results.Benchmarks, err = goBenchmarks(ctx); err != nil {
 			return false, err
 		}
+	}
+	refused := realtime.Permitted()
+	if opts.realtime = refused == nil; !opts.realtime && opts.feat == tailLatency {
+		fmt.Fprintf(os.Stderr, "%s is left out: %v\n", realtimeName, refused)
 	}
 	for _, s := range scenarios(opts) {
 		results.Scenarios = append(results.Scenarios, s.play(ctx, opts.rounds))

@@ -42,6 +42,7 @@ import (
 	"hubbub/cmd/loadgen/internal/preflight"
 	"hubbub/cmd/loadgen/internal/procfs"
 	"hubbub/cmd/loadgen/internal/report"
+	"hubbub/internal/realtime"
 )
 
 // Exit codes.
@@ -93,6 +94,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	for _, name := range []string{opts.json, opts.html} {
 		if err := writable(name); err != nil { // rather now than after the run
 			fmt.Fprintln(stderr, "loadgen:", err)
+			return exitUsage
+		}
+	}
+	if opts.realtime { // the workers are then, too: they are its children
+		if err := realtime.Enter(); err != nil {
+			fmt.Fprintln(stderr, "loadgen: -realtime:", err)
 			return exitUsage
 		}
 	}

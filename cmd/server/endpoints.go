@@ -141,6 +141,7 @@ func newServer(o *options, with share, log *slog.Logger) (*hubbub.Server, *rooms
 		HandshakeTimeout: o.handshake,
 		Loops:            o.loops,
 		Workers:          o.broadcastWorkers,
+		OnWorkerThread:   o.onWorkerThread(log),
 		Bus:              with.joined,
 		Logger:           log,
 	})

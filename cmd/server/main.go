@@ -60,6 +60,9 @@ func serve(args []string) error {
 		// collecting it early is small, and memory is what this server saves.
 		debug.SetGCPercent(50)
 	}
+	if err := o.enterRealtime(); err != nil {
+		return err
+	}
 	log := newLogger(o, os.Stderr)
 	slog.SetDefault(log)
 	if role, ok, err := inheritedRole(); err != nil {

@@ -35,6 +35,7 @@ type options struct {
 	workers          int
 	loops            int
 	broadcastWorkers int
+	realtime         bool
 	origins          list
 	maxMessage       int
 	maxBacklog       int
@@ -99,6 +100,7 @@ func flags(o *options) *flag.FlagSet {
 	fs.IntVar(&o.workers, "workers", 0, "`number` of worker processes; 0 chooses by -max-conns and the limit of open files")
 	fs.IntVar(&o.loops, "loops", 0, "`number` of event loops per process; 0 for one per core, shared out over the workers")
 	fs.IntVar(&o.broadcastWorkers, "broadcast-workers", 0, "`number` of goroutines per process that write broadcasts, beside one for small topics; 0 as for -loops")
+	fs.BoolVar(&o.realtime, "realtime", false, "run before all ordinary programs (SCHED_RR), but for the writing of broadcasts to large topics, which small ones don't wait for then; takes CAP_SYS_NICE or LimitRTPRIO=1")
 	fs.Var(&o.origins, "origins", "web `sites` whose pages may connect besides our own, separated by commas: https://example.com, https://*.example.com, or * for all")
 	fs.IntVar(&o.maxMessage, "max-message", 64<<10, "largest message in `bytes` that a peer may send")
 	fs.IntVar(&o.maxBacklog, "max-backlog", 1<<20, "`bytes` that may wait for a reader that doesn't keep up")

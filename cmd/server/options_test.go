@@ -89,6 +89,7 @@ var otherThanDefault = map[string]string{
 	"workers":           "3",
 	"loops":             "2",
 	"broadcast-workers": "2",
+	"realtime":          "true",
 	"origins":           "https://a.example,https://*.b.example",
 	"max-message":       "1000",
 	"max-backlog":       "1000",

@@ -30,6 +30,7 @@ type Observer interface {
 type Config struct {
 	Workers  int      // goroutines that write, beside one for small topics; at least 1
 	Threads  bool     // each of them keeps a thread to itself and never yields: Go has a processor for all
+	OnThread func()   // each of the Workers calls it at first, with a thread to itself then in any case; may be nil
 	Segment  int      // subscribers to a segment; 0 means DefaultSegment
 	Observer Observer // may be nil
 	Encoder  Encoder  // for Sinks that ask for a Batch in another encoding
@@ -106,15 +107,18 @@ func New(c Config) *Hub {
 	}
 	h.runq.init()
 	for range max(1, c.Workers) {
-		h.wg.Go(func() { h.work(c.Threads) })
+		h.wg.Go(func() { h.work(c) })
 	}
 	h.wg.Go(func() { h.express(c.Threads) })
 	return h
 }
 
 // work serves both lanes.
-func (h *Hub) work(thread bool) {
-	w := newWorker(h, thread)
+func (h *Hub) work(c Config) {
+	w := newWorker(h, c.Threads || c.OnThread != nil)
+	if c.OnThread != nil {
+		c.OnThread()
+	}
 	served := 0
 	for {
 		s, express := h.runq.pop(served)

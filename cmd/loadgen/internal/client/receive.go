@@ -30,7 +30,6 @@ const (
 // event is the callback of a connection's descriptor. Events are hints: one
 // may still come for a descriptor that was closed in the same round.
 func (c *conn) event(ev poller.Events) {
-	prefetch.Line(unsafe.Add(unsafe.Pointer(c), 2*unsafe.Sizeof(*c)-1))
 	if ev == poller.Stopped || c.fd < 0 {
 		return
 	}
@@ -50,7 +49,17 @@ func (c *conn) event(ev poller.Events) {
 		c.writable()
 	}
 	if ev&^poller.Writable != 0 {
+		c.lane.prefetch(int(c.at) + 1)
 		c.readable(ev&(poller.HalfClosed|poller.Broken) != 0)
+	}
+}
+
+// prefetch asks for the cache line of a connection that is probably the next to be
+// read: it comes while the system call for this one lasts. Where it isn't the next,
+// nothing is lost.
+func (l *lane) prefetch(at int) {
+	if at < len(l.conns) {
+		prefetch.Line(unsafe.Pointer(&l.conns[at].fd))
 	}
 }
 

@@ -1,0 +1,161 @@
+package realtime_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"hubbub/internal/leak"
+	"hubbub/internal/realtime"
+)
+
+// partEnv has this program play a part in a process of its own, and print what
+// has become of it.
+const partEnv = "HUBBUB_TEST_REALTIME"
+
+var parts = map[string]func() (string, error){"enter": enter, "refused": refused}
+
+func TestMain(m *testing.M) {
+	if part := os.Getenv(partEnv); part != "" {
+		said, err := parts[part]()
+		fmt.Print(said, err)
+		return
+	}
+	os.Exit(leak.Main(m))
+}
+
+// play returns what a part prints.
+func play(t *testing.T, part string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), partEnv+"="+part)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// classes returns in which scheduling classes the process's threads are, and the
+// nice value and class of the calling one.
+func classes() (all []uint32, own *unix.SchedAttr, err error) {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			return nil, nil, err
+		}
+		a, err := unix.SchedGetAttr(tid, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !slices.Contains(all, a.Policy) {
+			all = append(all, a.Policy)
+		}
+	}
+	own, err = unix.SchedGetAttr(0, 0)
+	return all, own, err
+}
+
+// enter enters the class, has a new thread look around, and another one leave.
+func enter() (string, error) {
+	if err := realtime.Enter(); err != nil {
+		return "", err
+	}
+	var said strings.Builder
+	for _, leave := range []bool{false, true} {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread()
+			err := unix.Setpriority(unix.PRIO_PROCESS, 0, 3) // of this thread, for when it has left
+			if leave {
+				err = errors.Join(err, realtime.Leave())
+			}
+			all, own, looked := classes()
+			if err = errors.Join(err, looked); err == nil {
+				fmt.Fprintf(&said, "%d (nice %d) in %v; ", own.Policy, own.Nice, all)
+			}
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			return "", err
+		}
+	}
+	return said.String(), nil
+}
+
+func TestEnter(t *testing.T) {
+	got := play(t, "enter")
+	if err := realtime.Permitted(); err != nil {
+		if got != err.Error() {
+			t.Errorf("%q, want %q", got, err)
+		}
+		return
+	}
+	const rr, normal = unix.SCHED_RR, unix.SCHED_NORMAL
+	inSomeOrder := []string{
+		fmt.Sprintf("%d (nice 0) in [%d]; %d (nice 3) in [%d %d]; <nil>", rr, rr, normal, rr, normal),
+		fmt.Sprintf("%d (nice 0) in [%d]; %d (nice 3) in [%d %d]; <nil>", rr, rr, normal, normal, rr),
+	}
+	if !slices.Contains(inSomeOrder, got) {
+		t.Errorf("%q, want %q", got, inSomeOrder)
+	}
+}
+
+// Leave keeps the nice value, and is no error for a thread that is an ordinary one.
+func TestLeaveTwice(t *testing.T) {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Setpriority(unix.PRIO_PROCESS, 0, 3)
+		if err == nil {
+			err = realtime.Leave()
+		}
+		a, looked := unix.SchedGetAttr(0, 0)
+		if err = errors.Join(err, looked); err == nil && (a.Policy != unix.SCHED_NORMAL || a.Nice != 3) {
+			err = fmt.Errorf("class %d, nice %d", a.Policy, a.Nice)
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// refused gives up what Enter takes, and tries.
+func refused() (string, error) {
+	runtime.LockOSThread() // capabilities are a thread's
+	if err := unix.Setrlimit(unix.RLIMIT_RTPRIO, &unix.Rlimit{}); err != nil {
+		return "", err
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&header, &caps[0]); err != nil {
+		return "", err
+	}
+	caps[0].Effective &^= 1 << unix.CAP_SYS_NICE
+	if err := unix.Capset(&header, &caps[0]); err != nil {
+		return "", err
+	}
+	return "", realtime.Enter()
+}
+
+func TestRefused(t *testing.T) {
+	const want = "the kernel doesn't permit real-time scheduling (SCHED_RR: operation not permitted); " +
+		"it takes CAP_SYS_NICE, or a limit of 1 or more (LimitRTPRIO, ulimit -r)"
+	if got := play(t, "refused"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
