@@ -3,7 +3,6 @@ package client
 import (
 	"errors"
 	"fmt"
-	"unsafe"
 
 	"github.com/mailru/easygo/netpoll"
 	"golang.org/x/sys/unix"
@@ -11,7 +10,6 @@ import (
 	"hubbub/cmd/loadgen/internal/ledger"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/internal/poller"
-	"hubbub/internal/prefetch"
 	"hubbub/internal/wire"
 )
 
@@ -49,17 +47,7 @@ func (c *conn) event(ev poller.Events) {
 		c.writable()
 	}
 	if ev&^poller.Writable != 0 {
-		c.lane.prefetch(int(c.at) + 1)
 		c.readable(ev&(poller.HalfClosed|poller.Broken) != 0)
-	}
-}
-
-// prefetch asks for the cache line of a connection that is probably the next to be
-// read: it comes while the system call for this one lasts. Where it isn't the next,
-// nothing is lost.
-func (l *lane) prefetch(at int) {
-	if at < len(l.conns) {
-		prefetch.Line(unsafe.Pointer(&l.conns[at].fd))
 	}
 }
 
