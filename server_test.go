@@ -352,3 +352,18 @@ func TestPackageComments(t *testing.T) {
 		}
 	}
 }
+
+// Each of the Workers says so before it begins, in a program that sets scheduling by it.
+func TestOnWorkerThread(t *testing.T) {
+	said := make(chan int, 8)
+	start(t, Config{Endpoints: relayEndpoints(), Workers: 3, OnWorkerThread: func() { said <- unix.Gettid() }})
+	tids := map[int]bool{}
+	waitFor(t, "three workers' threads", func() bool {
+		select {
+		case tid := <-said:
+			tids[tid] = true
+		default:
+		}
+		return len(tids) == 3
+	})
+}

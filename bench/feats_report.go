@@ -43,7 +43,7 @@ func featFigures(r *Results) []Figure {
 	return []Figure{
 		{about: tail, What: fmt.Sprintf("%d members beside %s in permanent fan-out: p99", smallTopic, thousands(tail.Conns)),
 			AtLeast: 20, Aim: 10, Unit: " ms", Measured: of(tail, latencyP99)},
-		{about: tail, What: fmt.Sprintf("%d members beside %s, server with -realtime: p99", smallTopic, thousands(tail.Conns)),
+		{about: tail, What: fmt.Sprintf("%d members beside %s, server and generator with -realtime: p99", smallTopic, thousands(tail.Conns)),
 			AtLeast: 20, Aim: 10, Unit: " ms", Measured: spreadOf(tail.values(realtimeName, latencyP99))},
 		{about: churned, What: fmt.Sprintf("fan-out to %s while %s a second come and go: last delivery over calm", thousands(churned.Conns), thousands(churnRate)),
 			AtLeast: 1.15, Aim: 1.05, Measured: spreadOf(ratios(churned.values(churn, lastDelivery), churned.values(calm, lastDelivery)))},

@@ -96,7 +96,7 @@ func TestFeatFigures(t *testing.T) {
 		want []string
 	}{
 		{played(tailLatency, run("hubbub", 1, Measured{LatencyP99MS: 12}), run(realtimeName, 1, Measured{LatencyP99MS: 4})),
-			[]string{"10 members beside 4,000 in permanent fan-out: p99: 12 ms, enough", "10 members beside 4,000, server with -realtime: p99: 4 ms, aim reached"}},
+			[]string{"10 members beside 4,000 in permanent fan-out: p99: 12 ms, enough", "10 members beside 4,000, server and generator with -realtime: p99: 4 ms, aim reached"}},
 		{played(churn, run(calm, 1, Measured{LastMS: 100}), run(churn, 1, Measured{LastMS: 104}), run(calm, 2, Measured{LastMS: 200}), run(churn, 2, Measured{LastMS: 240})),
 			[]string{"fan-out to 4,000 while 2,000 a second come and go: last delivery over calm: 1.12 [1.04–1.20], enough"}},
 		{played(storm, run("hubbub", 1, Measured{BackS: 16})),

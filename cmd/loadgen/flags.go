@@ -90,7 +90,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	fs.IntVar(&p.Window, "window", 0, "messages in flight per sender: each is sent when one comes back (fanout: instead of -rate; echo: at least 1, the default)")
 	fs.StringVar(&sources, "source-ips", "", "addresses to connect from: `list`, separated by commas, of a.b.c.d or a.b.c.d-e (default: the kernel's choice, and on loopback one per 250 connections)")
 	fs.IntVar(&o.processes, "processes", 0, "processes to spread the connections over; 0: as many as the limit of descriptors asks for")
-	fs.BoolVar(&o.realtime, "realtime", false, "run before all ordinary programs (SCHED_RR), so that on a busy machine the generator's own waiting for a processor isn't among the latencies; takes CAP_SYS_NICE or LimitRTPRIO=1")
+	fs.BoolVar(&o.realtime, "realtime", false, "run before all ordinary programs (SCHED_RR), so that on a busy machine the generator's own waiting for a processor isn't among the latencies; for few connections, or the server gets no time; takes CAP_SYS_NICE or LimitRTPRIO=1, and two processors")
 	fs.StringVar(&o.json, "json", "", "write the report as JSON to `file`")
 	fs.StringVar(&o.html, "html", "", "write the report as a page with plots to `file`")
 	fs.IntVar(&o.serverPID, "server-pid", 0, "follow this process and its descendants as the server (default: found by the listening socket, if it is on this machine)")

@@ -42,7 +42,7 @@ func TestRealtime(t *testing.T) {
 		}
 		return
 	}
-	expect := func(t *testing.T, p *process, pid, ordinary int) {
+	expect := func(t *testing.T, pid, ordinary int) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("%d ordinary threads", ordinary), func() bool {
 			n := classes(t, pid)
@@ -56,9 +56,9 @@ func TestRealtime(t *testing.T) {
 		for _, c := range clients {
 			c.expect("hello")
 		}
-		expect(t, p, p.cmd.Process.Pid, 0)
+		expect(t, p.cmd.Process.Pid, 0)
 		for pid := range maps.Values(p.workers()) {
-			expect(t, p, pid, 2)
+			expect(t, pid, 2)
 		}
 	})
 	t.Run("one process", func(t *testing.T) {
@@ -66,6 +66,6 @@ func TestRealtime(t *testing.T) {
 		c := dialMany(t, 1, p.addr, "/ws")[0]
 		c.send("hello")
 		c.expect("hello")
-		expect(t, p, p.cmd.Process.Pid, 3)
+		expect(t, p.cmd.Process.Pid, 3)
 	})
 }

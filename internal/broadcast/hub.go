@@ -30,7 +30,7 @@ type Observer interface {
 type Config struct {
 	Workers  int      // goroutines that write, beside one for small topics; at least 1
 	Threads  bool     // each of them keeps a thread to itself and never yields: Go has a processor for all
-	OnThread func()   // each of the Workers calls it at first, with a thread to itself then in any case; may be nil
+	OnThread func()   // each of the Workers calls it at first, with a thread to itself in any case; may be nil
 	Segment  int      // subscribers to a segment; 0 means DefaultSegment
 	Observer Observer // may be nil
 	Encoder  Encoder  // for Sinks that ask for a Batch in another encoding
@@ -115,7 +115,7 @@ func New(c Config) *Hub {
 
 // work serves both lanes.
 func (h *Hub) work(c Config) {
-	w := newWorker(h, c.Threads || c.OnThread != nil)
+	w := newWorker(h, c.Threads || c.OnThread != nil, !c.Threads)
 	if c.OnThread != nil {
 		c.OnThread()
 	}
@@ -137,7 +137,7 @@ func (h *Hub) work(c Config) {
 // use up the time that the kernel gives their threads, and are made to wait for more,
 // in the middle of a segment too; a thread that has slept gets it soon.
 func (h *Hub) express(thread bool) {
-	w := newWorker(h, thread)
+	w := newWorker(h, thread, !thread)
 	for {
 		s := h.runq.popExpress()
 		if s == nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // recorder is a Sink that takes everything and remembers it.
@@ -273,6 +275,25 @@ func TestSmallTopicPassesBusyWorkers(t *testing.T) {
 		}
 		close(hold.open)
 		h.Close()
+	}
+}
+
+// Each worker but the express one begins by saying so, on a thread that is its own.
+func TestOnThread(t *testing.T) {
+	for _, threads := range []bool{false, true} {
+		const workers = 3
+		said := make(chan int, workers+1)
+		h := New(Config{Workers: workers, Threads: threads, OnThread: func() { said <- unix.Gettid() }})
+		h.Close()
+		close(said)
+		var tids []int
+		for tid := range said {
+			tids = append(tids, tid)
+		}
+		slices.Sort(tids)
+		if len(tids) != workers || len(slices.Compact(tids)) != workers {
+			t.Errorf("threads %v: said on threads %v, want three", threads, tids)
+		}
 	}
 }
 

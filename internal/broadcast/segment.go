@@ -85,7 +85,7 @@ func (s *segment) post(e entry) (enqueue bool) {
 	return true
 }
 
-// yieldEvery is the number of writes after which a worker without a thread of its own
+// yieldEvery is the number of writes after which a worker that shares Go's processors
 // lets others run: the system calls hold the processor, and an event loop that has
 // become runnable may wait for it.
 const yieldEvery = 64
@@ -99,7 +99,7 @@ const idleBox = 8
 // worker serves segments. It owns the batch it is building.
 type worker struct {
 	hub     *Hub
-	thread  bool // it has one of its own
+	yields  bool // to others, now and then
 	batch   Batch
 	tail    Batch // the part of batch for a member that joined in its middle
 	entries []entry
@@ -109,11 +109,11 @@ type worker struct {
 // newWorker makes the calling goroutine a worker's. A thread that it has to itself lets
 // the kernel tell workers, which use up all the time they get, from loops, which have
 // slept: those run at once.
-func newWorker(h *Hub, thread bool) *worker {
+func newWorker(h *Hub, thread, yields bool) *worker {
 	if thread {
 		runtime.LockOSThread()
 	}
-	return &worker{hub: h, thread: thread, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
+	return &worker{hub: h, yields: yields, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
 }
 
 // serve delivers one batch of what is in s's mailbox, and reports whether there
@@ -177,7 +177,7 @@ func (w *worker) flush(s *segment) {
 		}
 		written += w.deliver(m)
 		m.skip = 0
-		if !w.thread && i%yieldEvery == yieldEvery-1 {
+		if w.yields && i%yieldEvery == yieldEvery-1 {
 			runtime.Gosched()
 		}
 	}

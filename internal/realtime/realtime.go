@@ -7,7 +7,9 @@
 //
 // It is for threads that do little at a time. One that doesn't can keep the
 // machine from everybody else, but for the twentieth that the kernel sets aside,
-// so what takes long should leave the class.
+// so what takes long should leave the class. Go's runtime has one thread wait for
+// another at times, busily; an ordinary one can do what it waits for only on
+// another processor, so the class isn't for machines with one.
 package realtime
 
 import (
@@ -27,6 +29,9 @@ const priority = 1
 // that they start are in it from the beginning. The error says what is missing, if
 // the kernel doesn't permit it.
 func Enter() error {
+	if err := enoughProcessors(); err != nil {
+		return err
+	}
 	for {
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
@@ -38,8 +43,8 @@ func Enter() error {
 			if err != nil {
 				return fmt.Errorf("reading the list of threads: %w", err)
 			}
-			was, err := unix.SchedGetAttr(tid, 0)
-			if err == nil && was.Policy == unix.SCHED_NORMAL {
+			is, err := in(tid)
+			if err == nil && !is {
 				err = move(tid)
 				moved++
 			}
@@ -68,6 +73,9 @@ func Leave() error {
 
 // Permitted returns the error that Enter would return.
 func Permitted() error {
+	if err := enoughProcessors(); err != nil {
+		return err
+	}
 	tried := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
@@ -76,12 +84,31 @@ func Permitted() error {
 	return <-tried
 }
 
+func enoughProcessors() error {
+	if runtime.NumCPU() < 2 {
+		return errors.New("there is one processor only, on which real-time threads would keep ordinary ones of the same program from going on")
+	}
+	return nil
+}
+
+// in reports whether a thread is in a real-time class.
+func in(tid int) (bool, error) {
+	a, err := unix.SchedGetAttr(tid, 0)
+	if err != nil {
+		return false, fmt.Errorf("asking for the scheduling of thread %d: %w", tid, err)
+	}
+	return a.Policy == unix.SCHED_RR || a.Policy == unix.SCHED_FIFO || a.Policy == unix.SCHED_DEADLINE, nil
+}
+
 // move puts a thread into the class, 0 being the calling one.
 func move(tid int) error {
 	err := unix.SchedSetAttr(tid, &unix.SchedAttr{Policy: unix.SCHED_RR, Priority: priority}, 0)
-	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("the kernel doesn't permit real-time scheduling (SCHED_RR: %w); "+
-			"it takes CAP_SYS_NICE, or a limit of 1 or more (LimitRTPRIO, ulimit -r)", err)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("the kernel doesn't permit real-time scheduling (SCHED_RR: %w); it takes CAP_SYS_NICE "+
+			"or a limit of 1 or more (LimitRTPRIO, ulimit -r), and, where control groups share out real time, some of that (cpu.rt_runtime_us)", err)
+	case err != nil:
+		return fmt.Errorf("moving a thread into the real-time class: %w", err)
 	}
-	return err
+	return nil
 }

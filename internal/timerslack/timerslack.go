@@ -6,7 +6,7 @@
 //
 // It rests on PR_SET_TIMERSLACK of prctl(2). What waits for a descriptor or for
 // another thread is woken in time as ever, and timerfd has no slack; timers of
-// the runtime may come late by it.
+// the runtime may come late by it. Threads in a real-time class have none.
 package timerslack
 
 import (
