@@ -188,9 +188,12 @@ func run(ctx context.Context, opts options) (bool, error) {
 			return false, err
 		}
 	}
-	refused := realtime.Permitted()
-	if opts.realtime = refused == nil; !opts.realtime && opts.feat == tailLatency {
-		fmt.Fprintf(os.Stderr, "%s is left out: %v\n", realtimeName, refused)
+	if opts.feat == tailLatency {
+		refused := realtime.Permitted()
+		if refused != nil {
+			fmt.Fprintf(os.Stderr, "%s is left out: %v\n", realtimeName, refused)
+		}
+		opts.realtime = refused == nil
 	}
 	for _, s := range scenarios(opts) {
 		results.Scenarios = append(results.Scenarios, s.play(ctx, opts.rounds))

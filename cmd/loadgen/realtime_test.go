@@ -5,9 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +14,7 @@ import (
 
 	"hubbub/cmd/loadgen/internal/relay"
 	"hubbub/internal/realtime"
+	"hubbub/internal/testsched"
 )
 
 // With -realtime all threads are in the real-time class, in all processes.
@@ -28,20 +27,11 @@ func TestRealtime(t *testing.T) {
 	url := (&relay.Relay{Before: func(int, []net.Conn) {
 		pids := workers(t, os.Getpid()) // the program itself
 		for _, pid := range append(pids, workers(t, pids[0])...) {
-			tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-			if err != nil || tasks == nil {
-				t.Errorf("no threads of process %d: %v", pid, err)
+			n, err := testsched.Classes(pid)
+			if err != nil || len(n) != 1 || n[unix.SCHED_RR] == 0 {
+				t.Errorf("process %d has threads in classes %v, %v; want all in %d", pid, n, err, unix.SCHED_RR)
 			}
-			for _, task := range tasks {
-				tid, err := strconv.Atoi(filepath.Base(task))
-				if err != nil {
-					t.Error(err)
-				}
-				if a, err := unix.SchedGetAttr(tid, 0); err == nil && a.Policy != unix.SCHED_RR { // otherwise it has ended
-					t.Errorf("a thread of process %d is in class %d, want %d", pid, a.Policy, unix.SCHED_RR)
-				}
-				looked.Add(1)
-			}
+			looked.Add(1)
 		}
 	}}).Start(t)
 	cmd := exec.Command(exe, fan(url, "-realtime", "-processes", "2", "-settle", "0")...)
@@ -54,7 +44,7 @@ func TestRealtime(t *testing.T) {
 		}
 		return
 	}
-	if err != nil || !slices.Contains(strings.Fields(string(said)), "ok") || looked.Load() < 10*3*2 {
-		t.Errorf("%v, %d threads looked at:\n%s", err, looked.Load(), said)
+	if err != nil || !slices.Contains(strings.Fields(string(said)), "ok") || looked.Load() != 10*3 {
+		t.Errorf("%v, %d looks at processes:\n%s", err, looked.Load(), said)
 	}
 }

@@ -100,7 +100,7 @@ func flags(o *options) *flag.FlagSet {
 	fs.IntVar(&o.workers, "workers", 0, "`number` of worker processes; 0 chooses by -max-conns and the limit of open files")
 	fs.IntVar(&o.loops, "loops", 0, "`number` of event loops per process; 0 for one per core, shared out over the workers")
 	fs.IntVar(&o.broadcastWorkers, "broadcast-workers", 0, "`number` of goroutines per process that write broadcasts, beside one for small topics; 0 as for -loops")
-	fs.BoolVar(&o.realtime, "realtime", false, "put all threads but those of the -broadcast-workers into the kernel's real-time class (SCHED_RR), before all ordinary programs: a small topic doesn't wait for a processor beside giant ones then; takes CAP_SYS_NICE or LimitRTPRIO=1, and two processors")
+	fs.BoolVar(&o.realtime, "realtime", false, "put all threads but those of the -broadcast-workers into the kernel's real-time class (SCHED_RR), before all ordinary programs: a small topic waits less for a processor beside giant ones then; takes CAP_SYS_NICE or LimitRTPRIO=1, and two processors")
 	fs.Var(&o.origins, "origins", "web `sites` whose pages may connect besides our own, separated by commas: https://example.com, https://*.example.com, or * for all")
 	fs.IntVar(&o.maxMessage, "max-message", 64<<10, "largest message in `bytes` that a peer may send")
 	fs.IntVar(&o.maxBacklog, "max-backlog", 1<<20, "`bytes` that may wait for a reader that doesn't keep up")

@@ -3,34 +3,13 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"hubbub/internal/realtime"
+	"hubbub/internal/testsched"
 )
-
-// classes returns how many threads of a process are in which scheduling class.
-func classes(t *testing.T, pid int) map[uint32]int {
-	t.Helper()
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := map[uint32]int{}
-	for _, task := range tasks {
-		tid, err := strconv.Atoi(task.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a, err := unix.SchedGetAttr(tid, 0); err == nil { // otherwise it has ended meanwhile
-			n[a.Policy]++
-		}
-	}
-	return n
-}
 
 // With -realtime all threads are in the real-time class, in all processes, but for
 // the broadcast workers' own; and messages arrive.
@@ -45,8 +24,8 @@ func TestRealtime(t *testing.T) {
 	expect := func(t *testing.T, pid, ordinary int) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("%d ordinary threads", ordinary), func() bool {
-			n := classes(t, pid)
-			return n[unix.SCHED_NORMAL] == ordinary && n[unix.SCHED_RR] > 1 && len(n) <= 2
+			n, err := testsched.Classes(pid)
+			return err == nil && n[unix.SCHED_NORMAL] == ordinary && n[unix.SCHED_RR] > 1 && len(n) <= 2
 		})
 	}
 	t.Run("several processes", func(t *testing.T) {

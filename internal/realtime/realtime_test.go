@@ -3,11 +3,11 @@ package realtime_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +15,7 @@ import (
 
 	"hubbub/internal/leak"
 	"hubbub/internal/realtime"
+	"hubbub/internal/testsched"
 )
 
 // partEnv has this program play a part in a process of its own, and print what
@@ -45,33 +46,6 @@ func play(t *testing.T, part string) string {
 	return string(out)
 }
 
-// classes returns in which scheduling classes the process's threads are, and the
-// nice value and class of the calling one.
-func classes() (all []uint32, own *unix.SchedAttr, err error) {
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, task := range tasks {
-		tid, err := strconv.Atoi(task.Name())
-		if err != nil {
-			return nil, nil, err
-		}
-		a, err := unix.SchedGetAttr(tid, 0)
-		if errors.Is(err, unix.ESRCH) {
-			continue // it has ended meanwhile
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if !slices.Contains(all, a.Policy) {
-			all = append(all, a.Policy)
-		}
-	}
-	own, err = unix.SchedGetAttr(0, 0)
-	return all, own, err
-}
-
 // enter enters the class, has a new thread look around, and another one leave.
 func enter() (string, error) {
 	if err := realtime.Enter(); err != nil {
@@ -86,9 +60,10 @@ func enter() (string, error) {
 			if leave {
 				err = errors.Join(err, realtime.Leave())
 			}
-			all, own, looked := classes()
-			if err = errors.Join(err, looked); err == nil {
-				fmt.Fprintf(&said, "%d (nice %d) in %v; ", own.Policy, own.Nice, all)
+			all, looked := testsched.Classes(os.Getpid())
+			own, asked := unix.SchedGetAttr(0, 0)
+			if err = errors.Join(err, looked, asked); err == nil {
+				fmt.Fprintf(&said, "%d (nice %d) in %v; ", own.Policy, own.Nice, slices.Sorted(maps.Keys(all)))
 			}
 			done <- err
 		}()
@@ -108,12 +83,9 @@ func TestEnter(t *testing.T) {
 		return
 	}
 	const rr, normal = unix.SCHED_RR, unix.SCHED_NORMAL
-	inSomeOrder := []string{
-		fmt.Sprintf("%d (nice 0) in [%d]; %d (nice 19) in [%d %d]; <nil>", rr, rr, normal, rr, normal),
-		fmt.Sprintf("%d (nice 0) in [%d]; %d (nice 19) in [%d %d]; <nil>", rr, rr, normal, normal, rr),
-	}
-	if !slices.Contains(inSomeOrder, got) {
-		t.Errorf("%q, want %q", got, inSomeOrder)
+	want := fmt.Sprintf("%d (nice 0) in [%d]; %d (nice 19) in [%d %d]; <nil>", rr, rr, normal, normal, rr)
+	if got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
