@@ -98,13 +98,14 @@ func (w *weather) String() string {
 
 // descriptor is one that was accepted and isn't closed.
 type descriptor struct {
-	epoll   poller.Epoll  // nil as long as it isn't watched
-	events  poller.Events // it is watched for
-	broken  bool          // a call on it has failed
-	deleted bool          // from its epoll
-	undone  bool          // its Add has failed, and Del is to come for that
-	full    bool          // it takes nothing, and isn't reported to be writable
-	stalled bool          // it has been full: closing may have timed out
+	epoll    poller.Epoll  // nil as long as it isn't watched
+	events   poller.Events // it is watched for
+	broken   bool          // a call on it has failed
+	deleted  bool          // from its epoll
+	undone   bool          // its Add has failed, and Del is to come for that
+	finished bool          // FIN was sent
+	full     bool          // it takes nothing, and isn't reported to be writable
+	stalled  bool          // it has been full: closing may have timed out
 }
 
 // chaos is a kernel that fails as its weather has it. It also sees to it that a
@@ -194,7 +195,7 @@ func (c *chaos) roll(k call) (die uint64, mild bool, err error) {
 // rollFor is roll for a call on a connection's descriptor, which fails for good.
 func (c *chaos) rollFor(k call, fd int) (die uint64, mild bool, err error) {
 	d := c.fds[fd]
-	if d == nil || d.deleted && k != callClose {
+	if d == nil || d.deleted && k != callClose && !(d.finished && k == callRead) {
 		c.problem("%v is called for descriptor %d, which isn't the server's", k, fd)
 		return 0, false, unix.EBADF
 	}
@@ -227,7 +228,11 @@ func (c *chaos) Read(fd int, p []byte) (int, error) {
 	return c.OS.Read(fd, p)
 }
 
-func (c *chaos) Write(fd int, p []byte) (int, error) {
+func (c *chaos) Write(fd int, p []byte) (int, error) { return c.write(fd, p, c.OS.Write) }
+
+func (c *chaos) WriteMore(fd int, p []byte) (int, error) { return c.write(fd, p, c.OS.WriteMore) }
+
+func (c *chaos) write(fd int, p []byte, write func(int, []byte) (int, error)) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(p) == 0 {
@@ -247,7 +252,7 @@ func (c *chaos) Write(fd int, p []byte) (int, error) {
 	if mild {
 		p = part(p, die)
 	}
-	return c.OS.Write(fd, p)
+	return write(fd, p)
 }
 
 func (c *chaos) Accept(fd int) (int, error) {
@@ -270,7 +275,7 @@ func (c *chaos) Accept(fd int) (int, error) {
 		unix.Close(conn)
 		return -1, failed
 	}
-	if d := c.fds[conn]; d != nil && !d.deleted { // else net/http has closed it
+	if d := c.fds[conn]; d != nil && (!d.deleted || d.finished) { // else net/http has closed it
 		c.problem("descriptor %d is accepted, which isn't closed", conn)
 	}
 	c.fds[conn] = &descriptor{}
@@ -281,6 +286,9 @@ func (c *chaos) ShutdownWrite(fd int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, _, err := c.rollFor(callShutdown, fd)
+	if d := c.fds[fd]; d != nil {
+		d.finished = true
+	}
 	c.OS.ShutdownWrite(fd)
 	return err
 }
@@ -344,7 +352,7 @@ func (c *chaos) left() (fds []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for fd, d := range c.fds {
-		if !d.deleted {
+		if !d.deleted || d.finished {
 			fds = append(fds, fd)
 		}
 	}
@@ -372,7 +380,7 @@ func (e *chaosEpoll) Add(fd int, events poller.Events, fn func(poller.Events)) e
 		return err
 	}
 	if d != nil {
-		d.epoll, d.events = e.Epoll, events
+		d.epoll, d.events, d.deleted = e.Epoll, events, false
 		if failed != nil {
 			d.epoll, d.broken, d.undone = nil, true, true
 		}

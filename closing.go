@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hubbub/internal/broadcast"
+	"hubbub/internal/poller"
 	"hubbub/internal/wire"
 )
 
@@ -15,7 +16,8 @@ import (
 //  1. stateClosing: our close frame goes out behind what was sent before, and
 //     the peer has closeTimeout to answer with its own.
 //  2. stateDraining: FIN is sent, and input is thrown away for drainTimeout or
-//     until the peer's FIN.
+//     until the peer's FIN. One that has sent its close frame sends nothing else
+//     any more, so the loop isn't woken for it: it looks after a tick of its clock.
 //  3. stateClosed: the loop gives the descriptor back.
 
 const (
@@ -48,8 +50,9 @@ func (c *Conn) closeLocked(code uint16, reason string, why ending) {
 		c.dropOutputLocked((*broadcast.Backlog).DropMessages)
 	}
 	f := broadcast.NewFrame(wire.AppendCloseFrame(nil, code, reason), nil)
+	last := why == endPeer // onPeerClose goes on with it by itself
 	if c.out == nil && state == stateOpen {
-		c.firstLocked(f)
+		c.firstLocked(f, last)
 	} else {
 		if c.out == nil {
 			c.out = getBacklog()
@@ -59,7 +62,9 @@ func (c *Conn) closeLocked(code uint16, reason string, why ending) {
 		c.outputChangedLocked(before)
 	}
 	f.Release()
-	c.postLocked()
+	if !last {
+		c.postLocked()
+	}
 }
 
 // fail ends the connection for something the peer did, without waiting for it
@@ -81,7 +86,7 @@ func (c *Conn) onPeerClose(payload []byte) {
 		return
 	}
 	c.closeFor(endPeer, code, "")
-	c.phase.answered = true
+	c.phase.answered, c.phase.parted = true, true
 	c.phase.code, c.phase.reason = code, reason
 	c.closeSoon()
 	c.tellClosed()
@@ -114,7 +119,7 @@ func (c *Conn) closeSoon() {
 	}
 }
 
-// drain sends FIN and waits, for a bounded time, for the peer's.
+// drain sends FIN and waits for the peer's.
 func (c *Conn) drain() {
 	c.mu.Lock()
 	if c.state.Load() != stateClosing {
@@ -129,6 +134,20 @@ func (c *Conn) drain() {
 	c.mu.Unlock()
 	c.quiet &^= bitPaused
 	_ = c.shard.loop.Sys().ShutdownWrite(int(c.fd)) // fails where the peer is gone, which the next read tells
+	if !c.phase.parted {
+		c.awaitFIN()
+		return
+	}
+	c.unwatch()
+	c.shard.loop.SetTimer(&c.phase.timer, poller.Tick, func() {
+		if c.discard(); c.state.Load() != stateClosed {
+			c.awaitFIN()
+		}
+	})
+}
+
+// awaitFIN waits, for a bounded time, for the peer's FIN.
+func (c *Conn) awaitFIN() {
 	c.shard.loop.SetTimer(&c.phase.timer, drainTimeout, func() { c.destroy(endTimeout) })
 	c.watch()
 }
@@ -212,7 +231,7 @@ func (c *Conn) destroy(why ending) {
 	c.mu.Unlock()
 
 	sh.loop.ClearTimer(&ph.timer)
-	_ = sh.loop.Del(int(c.fd)) // closing would do it too
+	c.unwatch() // closing would do it too
 	sh.loop.Sys().Close(int(c.fd))
 	sh.remove(c)
 	if ph.head != nil {

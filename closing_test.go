@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"hubbub/internal/poller"
 )
 
 // lastWords is an endpoint that reports how its connections end.
@@ -129,6 +131,42 @@ func TestCloseInOnOpen(t *testing.T) {
 	c.send(ws.OpClose, "\x0f\xa0")
 	c.expectEOF()
 	<-words
+}
+
+// looker is a kernel that tells when there was nothing to read.
+type looker struct {
+	poller.OS
+	nothing chan struct{}
+}
+
+func (l *looker) Read(fd int, p []byte) (int, error) {
+	n, err := l.OS.Read(fd, p)
+	if wouldBlock(err) {
+		l.nothing <- struct{}{}
+	}
+	return n, err
+}
+
+// A peer that has said goodbye may take its time to hang up.
+func TestPeerHangsUpLate(t *testing.T) {
+	sys := &looker{nothing: make(chan struct{}, 1000)}
+	s, addr := startSys(t, Config{Endpoints: relayEndpoints()}, sys)
+	c := dial(t, addr, "/echo")
+	for len(sys.nothing) > 0 {
+		<-sys.nothing
+	}
+	c.send(ws.OpClose, "\x03\xe8")
+	c.expectClose(1000, "")
+	c.expectEOF()
+	<-sys.nothing // the server has looked after it
+	if n := s.Connections(); n != 1 {
+		t.Errorf("the server has %d connections, want the one that hasn't hung up", n)
+	}
+	c.conn.Close()
+	waitFor(t, "it to be gone", func() bool { return s.Connections() == 0 })
+	if n := s.ended(endPeer); n != 1 {
+		t.Errorf("%d connections were ended by their peers, want 1", n)
+	}
 }
 
 func TestPeerVanishes(t *testing.T) {

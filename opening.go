@@ -28,6 +28,7 @@ type phase struct {
 	code     uint16 // for OnClose
 	reason   string
 	answered bool // nothing more is expected from the peer
+	parted   bool // it has sent its close frame
 	told     bool // OnClose has been called
 }
 
@@ -71,7 +72,7 @@ func (sh *shard) take(fd int, from *listener) {
 		c.readHandshake()
 	}
 	// Only now: a socket that is watched with the request in it is reported, and looked at again, for nothing.
-	if c.state.Load() < stateClosed && c.quiet&bitWatched == 0 {
+	if c.state.Load() < stateDraining && c.quiet&bitWatched == 0 {
 		c.watch()
 	}
 	if sh.young.len > max(1, s.cfg.MaxHandshakes/s.cfg.Loops) {

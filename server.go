@@ -250,6 +250,9 @@ func (t taker) Reserve() bool {
 	return true
 }
 
+// Busy implements poller.Taker: messages come before connections.
+func (t taker) Busy() bool { return t.server.hub.Busy() }
+
 // Cancel implements poller.Taker.
 func (t taker) Cancel() { t.server.left() }
 

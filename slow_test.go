@@ -54,6 +54,8 @@ func (m *moody) Write(fd int, p []byte) (int, error) {
 	return m.OS.Write(fd, p[:1+m.roll(len(p))])
 }
 
+func (m *moody) WriteMore(fd int, p []byte) (int, error) { return m.Write(fd, p) }
+
 // Whatever the kernel takes at a time, every message arrives whole and in
 // order, and pongs come between messages.
 func TestShortReadsAndWrites(t *testing.T) {

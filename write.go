@@ -84,11 +84,26 @@ func (c *Conn) writeRawLocked(p []byte) (n int, ok bool) {
 	} else {
 		n, err = c.shard.loop.Sys().Write(int(c.fd), p)
 	}
+	return n, c.wroteLocked(err)
+}
+
+// writeLastLocked is writeLocked for what drain follows at once: on a socket without TLS
+// it leaves together with FIN.
+func (c *Conn) writeLastLocked(p []byte) (n int, ok bool) {
+	if c.secure() != nil || c.bit&bitBroken != 0 {
+		return c.writeLocked(p)
+	}
+	n, err := c.shard.loop.Sys().WriteMore(int(c.fd), p)
+	return n, c.wroteLocked(err)
+}
+
+// wroteLocked takes note of what came of a write, and reports whether the socket is still good.
+func (c *Conn) wroteLocked(err error) bool {
 	if err == nil || wouldBlock(err) {
-		return n, true
+		return true
 	}
 	c.breakLocked()
-	return n, false
+	return false
 }
 
 // maxWrite bounds what is written to one socket before the others get their
@@ -139,7 +154,7 @@ func (c *Conn) control(op wire.OpCode, payload []byte) {
 	f := newFrame(MessageType(op), payload)
 	c.mu.Lock()
 	if c.state.Load() == stateOpen {
-		c.firstLocked(f)
+		c.firstLocked(f, false)
 	}
 	c.mu.Unlock()
 	f.Release()
@@ -153,17 +168,22 @@ func (c *Conn) answerLocked(answer []byte) {
 		c.out.PushControl(f)
 		c.outputChangedLocked(before)
 	} else {
-		c.firstLocked(f)
+		c.firstLocked(f, false)
 	}
 	f.Release()
 }
 
-// firstLocked sends f ahead of everything that isn't begun.
-func (c *Conn) firstLocked(f *broadcast.Frame) {
+// firstLocked sends f ahead of everything that isn't begun. If it is the last, drain
+// follows at once.
+func (c *Conn) firstLocked(f *broadcast.Frame, last bool) {
 	n := 0
 	if c.out == nil {
 		var ok bool
-		n, ok = c.writeLocked(f.Bytes())
+		if last {
+			n, ok = c.writeLastLocked(f.Bytes())
+		} else {
+			n, ok = c.writeLocked(f.Bytes())
+		}
 		c.shard.server.stats.bytesOut.Add(uint64(n))
 		if !ok || n == f.Len() {
 			return
@@ -296,5 +316,13 @@ func (c *Conn) watch() {
 	if err != nil {
 		c.shard.server.log.Warn("a connection could not be watched", "error", err)
 		c.destroy(endReset)
+	}
+}
+
+// unwatch has the poller forget the connection.
+func (c *Conn) unwatch() {
+	if c.quiet&bitWatched != 0 {
+		c.quiet &^= bitWatched
+		_ = c.shard.loop.Del(int(c.fd)) // fails where watching has failed
 	}
 }

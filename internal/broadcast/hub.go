@@ -13,6 +13,10 @@ import (
 // express lane: some 60 writes of about 8 µs make half a millisecond.
 const DefaultSegment = 64
 
+// busySegments is how many segments wait at least in a Hub that is busy: 2,000 writes,
+// some 16 ms of a processor.
+const busySegments = 32
+
 const shards = 64
 
 // Observer is told what the workers did. Its methods are called by several
@@ -292,6 +296,10 @@ func (h *Hub) relieve(pending int64) {
 		h.relieved()
 	}
 }
+
+// Busy reports whether a large fan-out is under way, of which at least so much is left
+// that the workers have something to do for a while.
+func (h *Hub) Busy() bool { return h.runq.waiting() >= busySegments }
 
 // Overloaded reports whether more is waiting to be served than the high-water
 // mark allows. Publishers should pause until Relieved is called.

@@ -278,6 +278,36 @@ func TestSmallTopicPassesBusyWorkers(t *testing.T) {
 	}
 }
 
+// A Hub is busy while so many of a large topic's segments wait. Small topics don't make it so.
+func TestBusy(t *testing.T) {
+	for _, tt := range []struct {
+		segments int
+		want     bool
+	}{{busySegments, false}, {busySegments + 1, true}} { // a worker holds one
+		h := New(Config{Workers: 1, Segment: 1})
+		hold := newGate()
+		for range tt.segments {
+			h.Subscribe("big", new(Subscription), hold)
+		}
+		for i := range busySegments + 1 {
+			h.Subscribe(fmt.Sprint("small", i), new(Subscription), hold)
+		}
+		h.send("big", "x")
+		<-hold.entered
+		for i := range busySegments + 1 {
+			h.send(fmt.Sprint("small", i), "x")
+		}
+		if got := h.Busy(); got != tt.want {
+			t.Errorf("with %d segments of a big topic: busy is %v, want %v", tt.segments, got, tt.want)
+		}
+		close(hold.open)
+		h.Close()
+		if h.Busy() {
+			t.Errorf("with %d segments served, it is busy still", tt.segments)
+		}
+	}
+}
+
 // Each worker but the express one begins by saying so, on a thread that is its own.
 func TestOnThread(t *testing.T) {
 	for _, threads := range []bool{false, true} {

@@ -13,7 +13,9 @@ type lane struct {
 	head int
 }
 
-func (l *lane) empty() bool { return l.head == len(l.q) }
+func (l *lane) len() int { return len(l.q) - l.head }
+
+func (l *lane) empty() bool { return l.len() == 0 }
 
 func (l *lane) push(s *segment) {
 	if l.head > 64 && l.head*2 > len(l.q) { // reuse the space in front
@@ -100,6 +102,13 @@ func (r *runQueue) pop(served int) (s *segment, express bool) {
 	}
 	r.passed = 0
 	return r.bulk.pop(), false
+}
+
+// waiting returns how many segments of large topics have mail.
+func (r *runQueue) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bulk.len()
 }
 
 func (r *runQueue) close() {

@@ -11,12 +11,20 @@ import (
 // its sockets.
 const acceptsPerWake = 64
 
+// gatherFor is how long a connection waits, at most, for others to be accepted
+// together with it while there is more urgent work.
+const gatherFor = 40 * time.Millisecond
+
 // retryAccept is how long an Acceptor waits before it looks again, by itself.
 const retryAccept = 500 * time.Millisecond
 
 // Taker is who gets the connections of an Acceptor. Its methods are called on
 // the loop.
 type Taker interface {
+	// Busy reports whether the processors have something more urgent to do than to
+	// greet somebody. Connections that come meanwhile are accepted a little later,
+	// many at a time, which takes less of them.
+	Busy() bool
 	// Reserve asks for room for one more connection, before it is accepted.
 	// Where there is none the Acceptor pauses, until Resume.
 	Reserve() bool
@@ -41,10 +49,12 @@ type Acceptor struct {
 	to   Taker
 
 	// Owned by the loop.
-	on    bool
-	said  bool
-	timer Timer // to resume
-	look  Timer // to look for connections that nobody was told of
+	on       bool
+	said     bool
+	gather   bool  // connections gather, until resumed
+	gathered bool  // they have: all there are are accepted
+	timer    Timer // to resume
+	look     Timer // to look for connections that nobody was told of
 }
 
 // NewAcceptor starts to accept from the listening descriptor fd on l.
@@ -57,6 +67,7 @@ func (l *Loop) NewAcceptor(fd int, to Taker) (*Acceptor, error) {
 // again by itself.
 func (a *Acceptor) Resume() error {
 	a.loop.ClearTimer(&a.timer)
+	a.gather = false
 	if a.on {
 		return nil
 	}
@@ -89,6 +100,7 @@ func (a *Acceptor) retry() { _ = a.Resume() } // which tries again if it fails
 // that accepts from the same socket, or until Resume.
 func (a *Acceptor) Pause() {
 	a.loop.ClearTimer(&a.timer)
+	a.gather = false
 	if a.on {
 		_ = a.loop.Del(a.fd) // fails where it isn't watched, which is what is wanted
 		a.loop.ClearTimer(&a.look)
@@ -98,6 +110,10 @@ func (a *Acceptor) Pause() {
 
 func (a *Acceptor) ready(ev Events) {
 	if ev == Stopped {
+		return
+	}
+	if a.on && !a.gathered && a.to.Busy() {
+		a.resumeLater()
 		return
 	}
 	for n := range acceptsPerWake {
@@ -116,6 +132,7 @@ func (a *Acceptor) ready(ev Events) {
 		}
 		a.to.Cancel()
 		if errors.Is(err, unix.EAGAIN) {
+			a.gathered = false
 			if n > 0 {
 				a.stepBack()
 			}
@@ -131,6 +148,20 @@ func (a *Acceptor) ready(ev Events) {
 		}
 		a.loop.SetTimer(&a.timer, retryAccept, a.retry)
 		return
+	}
+}
+
+// resumeLater has connections gather. The timers of the loop are too coarse for it.
+func (a *Acceptor) resumeLater() {
+	a.Pause()
+	a.gather = true
+	time.AfterFunc(gatherFor, func() { a.loop.Post(Func(a.takeGathered)) })
+}
+
+func (a *Acceptor) takeGathered() {
+	if a.gather { // neither resumed nor paused for another reason
+		a.gathered = true
+		a.retry()
 	}
 }
 

@@ -14,6 +14,7 @@ type taker struct {
 	fds      []int
 	shorts   []error
 	then     func() // called by Take, unless it is nil
+	busy     func() bool
 	taken    chan int
 	told     chan error
 }
@@ -27,6 +28,8 @@ func newTaker(t *testing.T, room int) *taker {
 	})
 	return k
 }
+
+func (k *taker) Busy() bool { return k.busy != nil && k.busy() }
 
 func (k *taker) Reserve() bool {
 	if k.room == 0 {
@@ -192,6 +195,71 @@ func TestAcceptorPausedInTheSameRound(t *testing.T) {
 	if sys.calls() != 1 {
 		t.Errorf("Accept was called %d times, want once", sys.calls())
 	}
+}
+
+// While there is more urgent work connections aren't accepted as they come, but later, and then all of them: more
+// than at one wake-up.
+func TestConnectionsGather(t *testing.T) {
+	sys := &fakeSys{}
+	l := newLoop(t, sys)
+	_, fd, addr := listen(t)
+	k := newTaker(t, 1000)
+	k.room = 0
+	a := accept(t, l, fd, k)
+	const conns = acceptsPerWake + 10
+	connect(t, addr, conns)
+	k.check(t, l, "without room", 0)
+	asked := 0
+	k.busy = func() bool {
+		asked++
+		l.Post(Func(func() { // before the Acceptor's own, which comes later
+			if a.on || sys.calls() != 0 {
+				t.Errorf("busy, the Acceptor is on (%v), and has called Accept %d times", a.on, sys.calls())
+			}
+		}))
+		return true
+	}
+	on(t, l, func() {
+		k.room = conns
+		if err := a.Resume(); err != nil {
+			t.Error(err)
+		}
+	})
+	for range conns {
+		receive(t, k.taken)
+	}
+	k.check(t, l, "in the end", conns)
+	on(t, l, func() {
+		if asked != 1 {
+			t.Errorf("the Taker was asked %d times whether it is busy, want once for all that gathered", asked)
+		}
+	})
+}
+
+// Who pauses an Acceptor while connections gather has it paused.
+func TestAcceptorPausedWhileConnectionsGather(t *testing.T) {
+	l := newLoop(t, nil)
+	_, fd, addr := listen(t)
+	k := newTaker(t, 10)
+	k.busy = func() bool { return true }
+	a := accept(t, l, fd, k)
+	on(t, l, func() {
+		a.ready(Readable)
+		if a.on || !a.gather {
+			t.Error("busy, the Acceptor doesn't have connections gather")
+		}
+		a.Pause()
+		a.takeGathered()
+		if a.on {
+			t.Error("paused, the Acceptor goes on when connections have gathered")
+		}
+		k.busy = nil
+		if err := a.Resume(); err != nil {
+			t.Error(err)
+		}
+	})
+	connect(t, addr, 1)
+	receive(t, k.taken)
 }
 
 // Two loops accept from one socket, and where one has no room the other still

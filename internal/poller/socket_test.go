@@ -348,3 +348,34 @@ func TestRequestAndAnswerAreTwoPackets(t *testing.T) {
 		t.Errorf("with those of the handshake the server gets %d packets and the client %d, want 2 and 2", in, out)
 	}
 }
+
+// What is written for FIN to follow leaves with it, in one packet.
+func TestLastBytesAndFINAreOnePacket(t *testing.T) {
+	l := newLoop(t, nil)
+	_, fd, addr := listen(t)
+	k := newTaker(t, 1)
+	accept(t, l, fd, k)
+	c, err := Dial(netip.AddrPort{}, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(c)
+	s := receive(t, k.taken)
+	before := segments(t, c)
+	if n, err := (OS{}).WriteMore(s, []byte("goodbye")); n != 7 || err != nil {
+		t.Fatalf("WriteMore: %d, %v", n, err)
+	}
+	if err := (OS{}).ShutdownWrite(s); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 100)
+	if n, err := (OS{}).Read(c, got); string(got[:n]) != "goodbye" || err != nil {
+		t.Errorf("got %q, %v", got[:n], err)
+	}
+	if n, err := (OS{}).Read(c, got); n != 0 || err != nil {
+		t.Errorf("got %d bytes, %v behind it; want the end", n, err)
+	}
+	if n := segments(t, c) - before; n != 1 {
+		t.Errorf("they took %d packets, want 1", n)
+	}
+}

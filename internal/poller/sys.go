@@ -20,6 +20,9 @@ type Sys interface {
 	Read(fd int, p []byte) (int, error)
 	// Write writes what the socket takes of p. It never raises SIGPIPE.
 	Write(fd int, p []byte) (int, error)
+	// WriteMore is Write for what is followed at once by ShutdownWrite, which
+	// sends it: together with FIN, in one packet.
+	WriteMore(fd int, p []byte) (int, error)
 	// Accept takes one connection from a listening socket: non-blocking,
 	// close-on-exec.
 	Accept(fd int) (int, error)
@@ -66,13 +69,18 @@ func (OS) Read(fd int, p []byte) (int, error) {
 }
 
 // Write implements Sys.
-func (OS) Write(fd int, p []byte) (int, error) {
+func (OS) Write(fd int, p []byte) (int, error) { return send(fd, p, 0) }
+
+// WriteMore implements Sys.
+func (OS) WriteMore(fd int, p []byte) (int, error) { return send(fd, p, unix.MSG_MORE) }
+
+func send(fd int, p []byte, flags uintptr) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	for {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
-			uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags|unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		if errno == 0 {
 			return int(n), nil
 		}
