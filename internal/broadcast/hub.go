@@ -13,9 +13,9 @@ import (
 // express lane: some 60 writes of about 8 µs make half a millisecond.
 const DefaultSegment = 64
 
-// busySegments is how many segments wait at least in a Hub that is busy: 2,000 writes,
-// some 16 ms of a processor.
-const busySegments = 32
+// busySegments is how many segments wait at least in a Hub that is busy: 1,000 writes,
+// some 8 ms of a processor.
+const busySegments = 16
 
 const shards = 64
 

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,9 +12,13 @@ import (
 // its sockets.
 const acceptsPerWake = 64
 
-// gatherFor is how long a connection waits, at most, for others to be accepted
-// together with it while there is more urgent work.
-const gatherFor = 40 * time.Millisecond
+// How long a connection waits for others to be accepted together with it while
+// there is more urgent work. Whose time is over first takes them all, of the loops
+// that share a listening socket, so that is left to chance.
+const (
+	minGather = 40 * time.Millisecond
+	maxGather = 100 * time.Millisecond
+)
 
 // retryAccept is how long an Acceptor waits before it looks again, by itself.
 const retryAccept = 500 * time.Millisecond
@@ -155,8 +160,10 @@ func (a *Acceptor) ready(ev Events) {
 func (a *Acceptor) resumeLater() {
 	a.Pause()
 	a.gather = true
-	time.AfterFunc(gatherFor, func() { a.loop.Post(Func(a.takeGathered)) })
+	time.AfterFunc(gatherTime(), func() { a.loop.Post(Func(a.takeGathered)) })
 }
+
+func gatherTime() time.Duration { return minGather + rand.N(maxGather-minGather) }
 
 func (a *Acceptor) takeGathered() {
 	if a.gather { // neither resumed nor paused for another reason

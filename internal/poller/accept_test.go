@@ -2,6 +2,7 @@ package poller
 
 import (
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -260,6 +261,19 @@ func TestAcceptorPausedWhileConnectionsGather(t *testing.T) {
 	})
 	connect(t, addr, 1)
 	receive(t, k.taken)
+}
+
+// How long connections gather is left to chance: of loops that share a listening socket and begin one after the other,
+// it would otherwise always be the first that takes them.
+func TestGatheringVaries(t *testing.T) {
+	least, most := maxGather, time.Duration(0)
+	for range 200 {
+		d := gatherTime()
+		least, most = min(least, d), max(most, d)
+	}
+	if least < minGather || most >= maxGather || most-least < (maxGather-minGather)/2 {
+		t.Errorf("connections gather for %v to %v, want all of %v to %v", least, most, minGather, maxGather)
+	}
 }
 
 // Two loops accept from one socket, and where one has no room the other still
