@@ -131,10 +131,11 @@ func (c *Conn) drain() {
 	}
 	c.state.Store(stateDraining)
 	c.bit &^= bitWriting
+	later := c.phase.parted && (c.ext == nil || !c.ext.booked) // who is counted may not come back before it is gone
 	c.mu.Unlock()
 	c.quiet &^= bitPaused
 	_ = c.shard.loop.Sys().ShutdownWrite(int(c.fd)) // fails where the peer is gone, which the next read tells
-	if !c.phase.parted {
+	if !later {
 		c.awaitFIN()
 		return
 	}

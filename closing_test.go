@@ -169,6 +169,29 @@ func TestPeerHangsUpLate(t *testing.T) {
 	}
 }
 
+// The loop isn't woken when a peer hangs up that has said goodbye, unless somebody else may wait for its place.
+func TestWhoSaidGoodbyeIsWatched(t *testing.T) {
+	for _, tt := range []struct {
+		perIP int
+		want  bool
+	}{{0, false}, {1, true}} {
+		opened := make(chan *Conn, 1)
+		_, addr := start(t, Config{MaxConnsPerIP: tt.perIP, Endpoints: map[string]Endpoint{"/": {
+			OnOpen: func(c *Conn, _ *Request) error { opened <- c; return nil },
+		}}})
+		p := dial(t, addr, "/")
+		c := <-opened
+		p.send(ws.OpClose, "\x03\xe8")
+		p.expectClose(1000, "")
+		p.expectEOF()
+		watched := make(chan bool, 1)
+		c.shard.loop.Post(poller.Func(func() { watched <- c.quiet&bitWatched != 0 }))
+		if got := <-watched; got != tt.want {
+			t.Errorf("with %d connections from an address, it is watched: %v, want %v", tt.perIP, got, tt.want)
+		}
+	}
+}
+
 func TestPeerVanishes(t *testing.T) {
 	ep, words := lastWords(Endpoint{})
 	s, addr := start(t, Config{Endpoints: map[string]Endpoint{"/": ep}})

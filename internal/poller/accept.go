@@ -105,7 +105,7 @@ func (a *Acceptor) retry() { _ = a.Resume() } // which tries again if it fails
 // that accepts from the same socket, or until Resume.
 func (a *Acceptor) Pause() {
 	a.loop.ClearTimer(&a.timer)
-	a.gather = false
+	a.gather, a.gathered = false, false
 	if a.on {
 		_ = a.loop.Del(a.fd) // fails where it isn't watched, which is what is wanted
 		a.loop.ClearTimer(&a.look)
@@ -169,6 +169,7 @@ func (a *Acceptor) takeGathered() {
 	if a.gather { // neither resumed nor paused for another reason
 		a.gathered = true
 		a.retry()
+		a.ready(Readable)
 	}
 }
 

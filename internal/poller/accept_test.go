@@ -231,6 +231,9 @@ func TestConnectionsGather(t *testing.T) {
 	}
 	k.check(t, l, "in the end", conns)
 	on(t, l, func() {
+		if a.gathered {
+			t.Error("the Acceptor still thinks that all there are have gathered")
+		}
 		if asked != 1 {
 			t.Errorf("the Taker was asked %d times whether it is busy, want once for all that gathered", asked)
 		}
