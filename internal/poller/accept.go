@@ -169,7 +169,7 @@ func (a *Acceptor) takeGathered() {
 	if a.gather { // neither resumed nor paused for another reason
 		a.gathered = true
 		a.retry()
-		a.ready(Readable)
+		a.ready(Readable) // without waiting to be told
 	}
 }
 
