@@ -82,6 +82,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	poller.MakeRoom(min(cfg.MaxConns, connsAllowed()))
 	s := &Server{
 		cfg:     cfg,
 		paths:   map[string]int{},

@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+
+	"hubbub/internal/leak"
 )
 
 // fileBacked returns how much of this process's files is in memory, in KiB.
@@ -27,5 +30,14 @@ func TestForgetStartup(t *testing.T) {
 	forgetStartup()
 	if after := fileBacked(t); after > before*3/4 {
 		t.Errorf("%d KiB of the program are in memory, of %d before", after, before)
+	}
+}
+
+// Connections don't wait for the kernel to make its table of descriptors larger.
+func TestRoomForAll(t *testing.T) {
+	const conns = 3000
+	p := start(t, "-max-conns", strconv.Itoa(conns))
+	if room := leak.Room(t, strconv.Itoa(p.cmd.Process.Pid)); room < conns {
+		t.Errorf("there is room for %d descriptors, for %d connections", room, conns)
 	}
 }

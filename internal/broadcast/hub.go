@@ -194,9 +194,7 @@ func (h *Hub) Subscribe(topic string, sub *Subscription, sink Sink) {
 	s.size++
 	t.size++
 	sub.sink, sub.seg = sink, s
-	if s.post(entry{kind: join, sub: sub}) {
-		h.runq.push(len(t.segments) == 1, s)
-	}
+	s.change(join, sub)
 }
 
 // roomy returns a segment with room for another member.
@@ -211,6 +209,9 @@ func (t *Topic) roomy(limit int) *segment {
 		}
 	}
 	t.filling = &segment{topic: t}
+	if len(t.segments) > 0 { // it will be full, too
+		t.filling.members = make([]*Subscription, 0, limit)
+	}
 	t.segments = append(t.segments, t.filling)
 	return t.filling
 }
@@ -241,12 +242,8 @@ func (h *Hub) Unsubscribe(sub *Subscription) {
 			t.filling = t.segments[0]
 		}
 	}
-	enqueue := s.post(entry{kind: leave, sub: sub})
-	express := len(t.segments) == 1
+	s.change(leave, sub)
 	t.mu.Unlock()
-	if enqueue {
-		h.runq.push(express, s)
-	}
 }
 
 // Publish hands f to everyone subscribed to topic. The caller keeps its
@@ -272,7 +269,7 @@ func (h *Hub) Publish(topic string, f *Frame) {
 	t.queued = t.queued[:0]
 	for _, s := range t.segments {
 		f.Retain()
-		if s.post(entry{kind: publish, frame: f}) {
+		if s.publish(f) {
 			t.queued = append(t.queued, s)
 		}
 	}

@@ -28,8 +28,8 @@ type Subscription struct {
 	sink Sink
 	seg  *segment // nil when not subscribed; guarded by the sink's lock
 
-	// Owned by the worker that holds the segment.
-	index int32 // among the segment's members
+	// The segment's, as its members are.
+	index int32 // among them
 	skip  int32 // frames of the batch under way that came before it joined
 }
 
@@ -52,46 +52,69 @@ type entry struct {
 // growing slice keeps.
 const entrySize = 32
 
-// segment is a part of a topic's subscribers. It is an actor: members are
-// touched only by the worker that holds it, and everything that happens to
+// segment is a part of a topic's subscribers. It is an actor: while it has mail its
+// members are touched only by the worker that holds it, and everything that happens to
 // them comes through the mailbox, in order. So serving them takes no lock, a
 // subscription begins and ends at an exact point of the stream, and each
-// subscriber gets the topic's messages in their order.
+// subscriber gets the topic's messages in their order. One without mail is held by
+// nobody, and changed under its lock.
 type segment struct {
 	topic *Topic
 	size  int // members, with the joins and leaves that wait; guarded by the topic's lock
 
 	mu     sync.Mutex // orders posting against taking
-	box    []entry
-	queued bool // in the run queue, or held by a worker that will look again
+	box    []entry    // empty unless queued
+	queued bool       // in the run queue, or held by a worker that will look again
 
-	// Owned by the worker that holds the segment.
+	// Owned by the worker that holds the segment; guarded by mu unless queued.
 	members []*Subscription
 	rest    []entry // taken from the mailbox, and left for the next turn
 }
 
-// post puts e into the mailbox and reports whether the segment has to be put
-// into the run queue. Who joins or leaves is of no interest before something is
-// published, and waits for that in the mailbox, unless it has become full: waking a
-// worker for each costs more than the rest of it.
-func (s *segment) post(e entry) (enqueue bool) {
+// publish posts f and reports whether the segment has to be put into the run queue.
+func (s *segment) publish(f *Frame) (enqueue bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.box = append(s.box, e)
-	if s.queued || e.kind != publish && len(s.box) < fullBox {
-		return false
-	}
+	s.box = append(s.box, entry{kind: publish, frame: f})
+	enqueue = !s.queued
 	s.queued = true
-	return true
+	return enqueue
+}
+
+// change has sub join or leave: behind what has been published and waits, or at once.
+// No worker is woken for it, which costs more than the rest of it.
+func (s *segment) change(kind entryKind, sub *Subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.queued:
+		s.box = append(s.box, entry{kind: kind, sub: sub})
+	case kind == join:
+		s.join(sub)
+	default:
+		s.leave(sub)
+	}
+}
+
+func (s *segment) join(sub *Subscription) {
+	sub.index = int32(len(s.members))
+	s.members = append(s.members, sub)
+}
+
+// leave puts the last member into sub's place.
+func (s *segment) leave(sub *Subscription) {
+	last := len(s.members) - 1
+	moved := s.members[last]
+	s.members[sub.index] = moved
+	moved.index = sub.index
+	s.members[last] = nil
+	s.members = s.members[:last]
 }
 
 // yieldEvery is the number of writes after which a worker that shares Go's processors
 // lets others run: the system calls hold the processor, and an event loop that has
 // become runnable may wait for it.
 const yieldEvery = 64
-
-// fullBox is the number of joins and leaves that a worker is woken for.
-const fullBox = 16
 
 // idleBox is the capacity of a mailbox, in entries, that an idle segment may keep.
 const idleBox = 8
@@ -136,16 +159,10 @@ func (w *worker) serve(s *segment) (again bool) {
 		case publish:
 			w.batch.add(e.frame)
 		case join:
-			e.sub.index = int32(len(s.members))
 			e.sub.skip = int32(len(w.batch.frames))
-			s.members = append(s.members, e.sub)
+			s.join(e.sub)
 		case leave:
-			last := len(s.members) - 1
-			moved := s.members[last]
-			s.members[e.sub.index] = moved
-			moved.index = e.sub.index
-			s.members[last] = nil
-			s.members = s.members[:last]
+			s.leave(e.sub)
 		}
 		*e = entry{}
 	}

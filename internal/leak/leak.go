@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -50,4 +51,20 @@ func Descriptors() map[string]string {
 		}
 	}
 	return open
+}
+
+// Room returns how many descriptors a process can have before the kernel has to make
+// its table larger. process is as in /proc: a number, "self", or "thread-self".
+func Room(t *testing.T, process string) (n int) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + process + "/status")
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "FDSize:")
+	if _, err := fmt.Sscan(rest, &n); err != nil {
+		t.Errorf("no FDSize in %q", status)
+	}
+	return n
 }

@@ -19,6 +19,7 @@ import (
 
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
+	"hubbub/internal/leak"
 	"hubbub/internal/poller"
 )
 
@@ -83,6 +84,16 @@ func descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(names)
+}
+
+// Connections don't wait for the kernel to make its table of descriptors larger.
+func TestRoomForAll(t *testing.T) {
+	const conns = 3000
+	f := newFleet(t, newPlan(t, "ws://127.0.0.1:9/ws", conns))
+	defer f.Close()
+	if room := leak.Room(t, "self"); room < conns {
+		t.Errorf("there is room for %d descriptors, for %d connections", room, conns)
+	}
 }
 
 func TestFramesInPieces(t *testing.T) {

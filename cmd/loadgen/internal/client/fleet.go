@@ -10,6 +10,7 @@ import (
 	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/pacer"
 	"hubbub/cmd/loadgen/internal/plan"
+	"hubbub/internal/poller"
 )
 
 const (
@@ -44,6 +45,7 @@ func New(p *plan.Plan, share plan.Share) (*Fleet, error) {
 	// The loops make raw system calls that keep their processor from the
 	// scheduler; the pacer needs one of its own to wake up on time.
 	runtime.GOMAXPROCS(share.Loops + 1)
+	poller.MakeRoom(share.Count + p.ChurnedAtOnce())
 	var enc *encryption
 	if p.TLS != nil {
 		if enc, err = newEncryption(p.TLS, share.Loops); err != nil {
