@@ -15,5 +15,6 @@
 //   - Acceptor: takes connections from a listening socket, as many as there is
 //     room for (accept.go)
 //   - Sys: the system calls on sockets, replaceable in tests (sys.go)
-//   - ListenerFD, Dial: sockets ready for a loop (socket.go)
+//   - ListenerFD, Socket: sockets ready for a loop (socket.go)
+//   - MakeRoom: descriptors for all of them at once (table.go)
 package poller

@@ -103,17 +103,16 @@ func Listen(addr string) (net.Listener, error) {
 	return lc.Listen(context.Background(), "tcp", addr)
 }
 
-// Dial starts to connect to raddr, from laddr if that is valid, and returns a
-// non-blocking descriptor that becomes Writable when the attempt is over;
-// ConnectError then tells how it went. With laddr's port zero the kernel picks
-// the port at connect time (IP_BIND_ADDRESS_NO_PORT), so that the same local
-// port can serve several source addresses. What is written first takes the last
-// packet of TCP's handshake along, if it is written at once (TCP_QUICKACK, off).
+// Socket returns a non-blocking descriptor that is fit to Connect to raddr, from laddr
+// if that is valid. With laddr's port zero the kernel picks the port at connect time
+// (IP_BIND_ADDRESS_NO_PORT), so that the same local port can serve several source
+// addresses. What is written first takes the last packet of TCP's handshake
+// along, if it is written at once (TCP_QUICKACK, off).
 //
 // Like those of OS, its calls bypass the Go scheduler's bookkeeping.
-func Dial(laddr, raddr netip.AddrPort) (int, error) {
-	remote := toKernel(raddr)
-	r, _, errno := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(remote.addr.Family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+func Socket(laddr, raddr netip.AddrPort) (int, error) {
+	family := toKernel(raddr).addr.Family
+	r, _, errno := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if errno != 0 {
 		return -1, fmt.Errorf("socket: %w", errno)
 	}
@@ -128,11 +127,18 @@ func Dial(laddr, raddr netip.AddrPort) (int, error) {
 	}
 	setOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	setOption(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0)
-	if errno := remote.call(unix.SYS_CONNECT, fd); errno != 0 && errno != unix.EINPROGRESS {
-		unix.Close(fd)
-		return -1, fmt.Errorf("connect to %s: %w", raddr, errno)
-	}
 	return fd, nil
+}
+
+// Connect starts to connect a Socket to raddr. It becomes Writable when the attempt
+// is over; ConnectError then tells how it went. The descriptor stays the caller's to
+// close, also if there is an error.
+func Connect(fd int, raddr netip.AddrPort) error {
+	remote := toKernel(raddr)
+	if errno := remote.call(unix.SYS_CONNECT, fd); errno != 0 && errno != unix.EINPROGRESS {
+		return fmt.Errorf("connect to %s: %w", raddr, errno)
+	}
+	return nil
 }
 
 // setOption sets an option that every TCP socket has, or that can be done without.
@@ -141,7 +147,7 @@ func setOption(fd, level, name int, value int32) {
 		uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
 }
 
-// ConnectError returns what came of a Dial whose descriptor has become
+// ConnectError returns what came of a Connect whose descriptor has become
 // Writable: nil when it is connected.
 func ConnectError(fd int) error {
 	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)

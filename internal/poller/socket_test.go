@@ -163,8 +163,8 @@ func TestListenerFDFails(t *testing.T) {
 		if fd, err := ListenerFD(ln); fd != -1 || !errors.Is(err, unix.EMFILE) {
 			t.Errorf("when none is to be had, the descriptor is %d, %v", fd, err)
 		}
-		if fd, err := Dial(netip.AddrPort{}, netip.AddrPortFrom(loopback, 1)); fd != -1 || !errors.Is(err, unix.EMFILE) {
-			t.Errorf("when none is to be had, Dial's descriptor is %d, %v", fd, err)
+		if fd, err := Socket(netip.AddrPort{}, netip.AddrPortFrom(loopback, 1)); fd != -1 || !errors.Is(err, unix.EMFILE) {
+			t.Errorf("when none is to be had, Socket's descriptor is %d, %v", fd, err)
 		}
 	})
 	if after := len(leak.Descriptors()); after != before {
@@ -172,14 +172,28 @@ func TestListenerFDFails(t *testing.T) {
 	}
 }
 
+// connecting returns a Socket that connects.
+func connecting(t *testing.T, laddr, raddr netip.AddrPort) (int, error) {
+	t.Helper()
+	fd, err := Socket(laddr, raddr)
+	if err != nil {
+		if fd != -1 {
+			t.Errorf("a failed Socket returns descriptor %d", fd)
+		}
+		return -1, err
+	}
+	if err := Connect(fd, raddr); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
 // dial connects on l and returns the descriptor and what came of it.
 func dial(t *testing.T, l *Loop, laddr, raddr netip.AddrPort) (*socket, error) {
 	t.Helper()
-	fd, err := Dial(laddr, raddr)
+	fd, err := connecting(t, laddr, raddr)
 	if err != nil {
-		if fd != -1 {
-			t.Errorf("a failed Dial returns descriptor %d", fd)
-		}
 		return nil, err
 	}
 	s := own(t, fd)
@@ -195,7 +209,7 @@ func dial(t *testing.T, l *Loop, laddr, raddr netip.AddrPort) (*socket, error) {
 	return s, receive(t, done)
 }
 
-func TestDial(t *testing.T) {
+func TestConnect(t *testing.T) {
 	l := newLoop(t, nil)
 	ln, _, addr := listen(t)
 	source := netip.MustParseAddrPort("127.0.0.2:0")
@@ -232,7 +246,7 @@ func TestDial(t *testing.T) {
 }
 
 // A source port that is given is used, and one that is taken isn't.
-func TestDialFromAPort(t *testing.T) {
+func TestConnectFromAPort(t *testing.T) {
 	l := newLoop(t, nil)
 	ln, _, addr := listen(t)
 	first, err := dial(t, l, netip.MustParseAddrPort("127.0.0.3:0"), addr)
@@ -250,7 +264,7 @@ func TestDialFromAPort(t *testing.T) {
 	first.close()
 }
 
-func TestDialFails(t *testing.T) {
+func TestConnectFails(t *testing.T) {
 	l := newLoop(t, nil)
 	ln, dup, addr := listen(t)
 	ln.Close()
@@ -322,7 +336,7 @@ func TestRequestAndAnswerAreTwoPackets(t *testing.T) {
 	k := newTaker(t, 1000)
 	accept(t, l, fd, k)
 	exchange := func() (in, out uint32) {
-		c, err := Dial(netip.AddrPort{}, addr)
+		c, err := connecting(t, netip.AddrPort{}, addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,7 +369,7 @@ func TestLastBytesAndFINAreOnePacket(t *testing.T) {
 	_, fd, addr := listen(t)
 	k := newTaker(t, 1)
 	accept(t, l, fd, k)
-	c, err := Dial(netip.AddrPort{}, addr)
+	c, err := connecting(t, netip.AddrPort{}, addr)
 	if err != nil {
 		t.Fatal(err)
 	}

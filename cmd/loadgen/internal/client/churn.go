@@ -73,7 +73,7 @@ func (ch *churn) more() {
 		c := &conn{lane: l, fd: -1, at: int32(ch.begun), kind: passing, dial: &attempt{errand: ch, began: due}}
 		ch.conns[c] = &c.dial.timer
 		ch.begun++
-		c.try()
+		try(c)
 	}
 }
 
@@ -97,7 +97,7 @@ func (ch *churn) opened(c *conn, now int64, _ []byte) {
 func (ch *churn) refused(c *conn, r refusal) {
 	l, d := ch.lane, c.dial
 	if r.transient && d.tries < maxAttempts && !l.closed {
-		l.loop.SetTimer(&d.timer, firstBackoff<<(d.tries-1), c.try)
+		l.loop.SetTimer(&d.timer, firstBackoff<<(d.tries-1), func() { try(c) })
 		return
 	}
 	if !l.closed {

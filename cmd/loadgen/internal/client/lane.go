@@ -47,12 +47,13 @@ type lane struct {
 
 	// Owned by the loop: connecting.
 	conns     []conn
-	granted   int // how many may have been dialled by now
-	dialled   int // how many have been
-	inFlight  int // attempts under way
-	retrying  int // waiting for another attempt
-	silent    int // attempts that timed out since a connection last opened
-	dialling  bool
+	granted   int     // how many may have been dialled by now
+	dialled   int     // how many have been
+	inFlight  int     // attempts under way
+	retrying  int     // waiting for another attempt
+	silent    int     // attempts that timed out since a connection last opened
+	dialing   bool    // dialMore is going to run
+	batch     []*conn // scratch of dialMore
 	onSettled func()
 
 	// Owned by the loop: receiving.

@@ -4,31 +4,36 @@ package client
 // anything is sent, and is tried again a few times.
 type opening struct{ *lane }
 
-// dialMore starts as many attempts as may be under way.
+// dialMore starts as many attempts as may be under way, a turn's worth of them.
 func (l *lane) dialMore() {
-	if l.dialling { // called by an attempt that failed at once: the caller goes on
-		return
-	}
-	l.dialling = true
-	defer func() { l.dialling = false }()
-	if l.silent >= l.limit {
-		l.despair()
-	}
+	l.dialing = false
+	now := l.clk.Now()
+	batch := l.batch[:0]
 	// What has timed out isn't replaced before another opens.
-	for n := 0; l.dialled < l.granted && l.inFlight < l.limit-l.silent && !l.closing; n++ {
-		if n == dialsPerTurn {
-			l.loop.Post(task(l.dialMore))
-			return
-		}
+	for l.dialled < l.granted && l.inFlight < l.limit-l.silent && len(batch) < dialsPerTurn && !l.closing {
 		c := &l.conns[l.dialled]
 		l.dialled++
-		now := l.clk.Now()
-		if l.count.FirstDial == 0 {
-			l.count.FirstDial = now
-		}
-		c.dial = &attempt{errand: opening{l}, began: now}
 		l.inFlight++
-		c.try()
+		c.dial = &attempt{errand: opening{l}, began: now}
+		batch = append(batch, c)
+	}
+	l.batch = batch
+	if len(batch) == 0 {
+		return
+	}
+	if l.count.FirstDial == 0 {
+		l.count.FirstDial = now
+	}
+	try(batch...)
+	l.dialSoon()
+}
+
+// dialSoon has more attempts started once the loop has looked after what is ready:
+// then many are at a time.
+func (l *lane) dialSoon() {
+	if !l.dialing && l.dialled < l.granted && l.inFlight < l.limit-l.silent && !l.closing {
+		l.dialing = true
+		l.loop.Post(task(l.dialMore))
 	}
 }
 
@@ -42,7 +47,7 @@ func (l opening) opened(c *conn, now int64, rest []byte) {
 	l.inFlight--
 	l.silent = 0
 	c.up(rest)
-	l.dialMore()
+	l.dialSoon()
 	l.checkSettled()
 }
 
@@ -51,7 +56,9 @@ func (l opening) refused(c *conn, r refusal) {
 	d := c.dial
 	l.inFlight--
 	if r.silent {
-		l.silent++
+		if l.silent++; l.silent >= l.limit {
+			l.despair()
+		}
 	}
 	if r.transient && d.tries < maxAttempts && !l.closing {
 		l.retrying++
@@ -59,15 +66,15 @@ func (l opening) refused(c *conn, r refusal) {
 			l.retrying--
 			l.inFlight++
 			l.count.Retries++
-			c.try()
+			try(c)
 		})
-		l.dialMore()
+		l.dialSoon()
 		return
 	}
 	c.dial, c.st = nil, failed
 	l.count.Failed++
 	l.fail(r.reason)
-	l.dialMore()
+	l.dialSoon()
 	l.checkSettled()
 }
 

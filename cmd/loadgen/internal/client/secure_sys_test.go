@@ -48,7 +48,11 @@ func tunnelled(t *testing.T, l *lane, version uint16) (*tls.Conn, *far) {
 	c := &l.conns[0]
 	shaken := make(chan struct{})
 	on(l, func() {
-		fd, err := poller.Dial(netip.AddrPort{}, netip.MustParseAddrPort(ln.Addr().String()))
+		server := netip.MustParseAddrPort(ln.Addr().String())
+		fd, err := poller.Socket(netip.AddrPort{}, server)
+		if err == nil {
+			err = poller.Connect(fd, server)
+		}
 		if err != nil {
 			t.Error(err)
 			return

@@ -61,7 +61,7 @@ func (s *storm) lose(c *conn, reason string) {
 
 func (s *storm) try(c *conn) {
 	s.attempts++
-	c.try()
+	try(c)
 }
 
 // opened implements errand.
