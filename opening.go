@@ -264,9 +264,12 @@ func (c *Conn) callOnOpen(ep *Endpoint, protocol string) (err error) {
 			err = fmt.Errorf("OnOpen panicked")
 		}
 	}()
-	err = ep.OnOpen(c, &Request{head: &c.shard.head, protocol: protocol, conn: c})
-	var r *wire.Refusal
-	if err != nil && !errors.As(err, &r) {
+	r := &c.shard.request
+	*r = Request{head: &c.shard.head, protocol: protocol, conn: c}
+	defer func() { *r = Request{} }() // who looks at it later gets nothing of another's
+	err = ep.OnOpen(c, r)
+	var refused *wire.Refusal
+	if err != nil && !errors.As(err, &refused) {
 		c.shard.server.log.Error("OnOpen failed", "path", string(c.shard.head.Path()), "error", err)
 	}
 	return err

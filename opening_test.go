@@ -13,6 +13,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"hubbub/internal/wire"
 )
 
 const handshake = "GET /echo HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -198,6 +200,25 @@ func TestRequest(t *testing.T) {
 	}
 	if got, want := <-seen, "/r [1 2] 1  yes true 42 true false superchat 127.0.0.1 /r true\n"; got != want {
 		t.Errorf("OnOpen saw %q, want %q", got, want)
+	}
+}
+
+// Param is Query().Get, for whatever a peer makes of a query.
+func TestParam(t *testing.T) {
+	for _, query := range []string{
+		"", "q=1", "q=1&q=2", "x=1&q=2", "q", "q=", "=q", "&&q=1", "q=a%20b+c", "%71=1", "a+b=1", "a%2Bb=1",
+		"q=%zz&q=2", "%zz=1&q=2", "q=1;x=2&q=3", "q=a=b", "Q=1", "q%=1&q=2",
+	} {
+		var h wire.Head
+		if n, err := h.Parse([]byte("GET /?"+query+" HTTP/1.1\r\nHost: x\r\n\r\n"), 0); n == 0 || err != nil {
+			t.Fatalf("%q: %d, %v", query, n, err)
+		}
+		r := &Request{head: &h}
+		for _, name := range []string{"q", "a+b", "a b", "", "%71", "q%"} {
+			if got, want := r.Param(name), r.Query().Get(name); got != want {
+				t.Errorf("parameter %q of %q is %q, want %q", name, query, got, want)
+			}
+		}
 	}
 }
 

@@ -41,8 +41,11 @@ func (r *Request) Param(name string) string {
 		if bytes.IndexByte(pair, ';') >= 0 { // malformed for net/url
 			continue
 		}
-		k, err := url.QueryUnescape(string(key))
-		if err != nil || k != name {
+		if bytes.ContainsAny(key, "%+") {
+			if k, err := url.QueryUnescape(string(key)); err != nil || k != name {
+				continue
+			}
+		} else if string(key) != name {
 			continue
 		}
 		if v, err := url.QueryUnescape(string(value)); err == nil {

@@ -23,6 +23,7 @@ type shard struct {
 	upgrader  *wire.Upgrader
 	decide    func(wire.Agreement) error // shard.onUpgrade, made once
 	opening   *Conn                      // the connection it is about
+	request   Request                    // what its OnOpen sees
 	head      wire.Head
 	answer    []byte
 
