@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,5 +40,18 @@ func TestRoomForAll(t *testing.T) {
 	p := start(t, "-max-conns", strconv.Itoa(conns))
 	if room := leak.Room(t, strconv.Itoa(p.cmd.Process.Pid)); room < conns {
 		t.Errorf("there is room for %d descriptors, for %d connections", room, conns)
+	}
+}
+
+// It is the process that was started, and has executed itself again, for timer slack.
+func TestAdoptsSlack(t *testing.T) {
+	p := start(t)
+	pid := strconv.Itoa(p.cmd.Process.Pid)
+	environ, err := os.ReadFile("/proc/" + pid + "/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "TIMERSLACK_ADOPTED_BY=" + pid; !slices.Contains(strings.Split(string(environ), "\x00"), want) {
+		t.Errorf("%s isn't in its environment", want)
 	}
 }

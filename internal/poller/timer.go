@@ -10,6 +10,10 @@ import (
 // Tick is the resolution of timers.
 const Tick = 100 * time.Millisecond
 
+// timersPerTurn bounds how long timers that are due together keep a loop from its
+// sockets.
+const timersPerTurn = 256
+
 const slots = 512 // one turn of the wheel: 51.2 s; longer timers stay for several turns
 
 // Timer is a coarse deadline, to be embedded in what it is for. It costs
@@ -33,6 +37,7 @@ type wheel struct {
 	count  int
 	firing bool         // a tick has just passed, and timers are called
 	slot   [slots]Timer // heads of circular lists
+	due    Timer        // head of the list of those whose time has come
 }
 
 func (w *wheel) open() error {
@@ -45,6 +50,7 @@ func (w *wheel) open() error {
 		h := &w.slot[i]
 		h.prev, h.next = h, h
 	}
+	w.due.prev, w.due.next = &w.due, &w.due
 	return nil
 }
 
@@ -83,33 +89,44 @@ func (w *wheel) clear(t *Timer) {
 	}
 }
 
-// advance moves the wheel on by a tick and runs what becomes due.
-func (w *wheel) advance() {
+// advance moves the wheel on by a tick and calls what becomes due, or a turn's worth
+// of it. It reports whether more is left that nobody goes on with.
+func (w *wheel) advance() (more bool) {
+	behind := w.due.next != &w.due
 	w.now++
 	h := &w.slot[w.now%slots]
-	if h.next == h {
-		return
-	}
-	w.firing = true
 	// Due timers are taken out first: what they do may set or clear others.
-	var due Timer
-	due.prev, due.next = &due, &due
 	for t := h.next; t != h; {
 		next := t.next
 		if t.at <= w.now {
 			t.prev.next, t.next.prev = t.next, t.prev
-			t.prev, t.next = due.prev, &due
-			due.prev.next, due.prev = t, t
+			t.prev, t.next = w.due.prev, &w.due
+			w.due.prev.next, w.due.prev = t, t
 		}
 		t = next
 	}
-	for due.next != &due {
-		t := due.next
+	if behind { // who goes on with the last ones goes on with these
+		return false
+	}
+	w.firing = true
+	more = w.fire()
+	w.firing = false
+	return more
+}
+
+// fire calls timers that are due, a turn's worth of them, and reports whether there
+// are more.
+func (w *wheel) fire() (more bool) {
+	for range timersPerTurn {
+		t := w.due.next
+		if t == &w.due {
+			return false
+		}
 		fn := t.fn
 		w.clear(t)
 		fn()
 	}
-	w.firing = false
+	return w.due.next != &w.due
 }
 
 // SetTimer has fn called on the loop once, after the given time rounded up to
@@ -127,7 +144,17 @@ func (l *Loop) onTick(ev Events) {
 		return
 	}
 	var buf [8]byte
-	if n, err := unix.Read(l.wheel.fd, buf[:]); n == 8 && err == nil {
-		l.wheel.advance() // once, however many ticks were missed
+	if n, err := unix.Read(l.wheel.fd, buf[:]); n != 8 || err != nil {
+		return
+	}
+	if l.wheel.advance() { // once, however many ticks were missed
+		l.Post(Func(l.fireMore))
+	}
+}
+
+// fireMore goes on with timers that are due, once sockets have had their turn.
+func (l *Loop) fireMore() {
+	if l.wheel.fire() {
+		l.Post(Func(l.fireMore))
 	}
 }

@@ -336,3 +336,59 @@ func TestMissedTicksAreOne(t *testing.T) {
 	l.onTick(Readable)
 	expect("there was one", 2)
 }
+
+// Many timers that are due together leave sockets their turns, and none is forgotten:
+// neither those that are due with the next tick already nor those that are cleared
+// meanwhile.
+func TestManyTimersAtOnce(t *testing.T) {
+	l := newLoop(t, nil)
+	stopClock(t, l)
+	const many = 10 * timersPerTurn
+	var timers [many]Timer
+	fired, between, turns := 0, 0, 0
+	done := make(chan struct{})
+	var look func()
+	look = func() { // a task is served as a socket is
+		if fired > 0 && fired < many-1 {
+			between++
+		}
+		if turns++; fired < many-1 && turns < many {
+			l.Post(Func(look))
+		} else {
+			close(done)
+		}
+	}
+	on(t, l, func() {
+		for i := range timers {
+			after := Tick
+			if i >= many/2 {
+				after = 2 * Tick
+			}
+			l.SetTimer(&timers[i], after, func() { fired++ })
+		}
+		l.wheel.advance() // timers that are set in the middle of a tick are a tick late
+		if l.wheel.advance() {
+			l.Post(Func(l.fireMore))
+		}
+		l.ClearTimer(&timers[many/2-1])
+		if first := fired; first != timersPerTurn {
+			t.Errorf("%d timers are called in a row, want %d", first, timersPerTurn)
+		}
+		if l.wheel.advance() {
+			t.Error("whoever turns the wheel is to go on, though somebody does already")
+		}
+		l.Post(Func(look))
+	})
+	<-done
+	on(t, l, func() {
+		if fired != many-1 {
+			t.Errorf("%d timers were called, want %d", fired, many-1)
+		}
+		if between < many/timersPerTurn-2 {
+			t.Errorf("a socket got %d turns meanwhile", between)
+		}
+		if l.wheel.count != 1 { // stopClock's
+			t.Errorf("%d timers are said to be set still, want 1", l.wheel.count)
+		}
+	})
+}
