@@ -26,11 +26,12 @@ var (
 	commit  = ""
 )
 
-// ownSlack is how late the threads of a process that nobody has started with another
-// slack may wake up from short sleeps (internal/timerslack): no message waits for one.
-// With the kernel's own 50 µs the Go runtime's monitor takes 5 % of a processor
-// whenever there is something to do; with more than this a busy loop is noticed late.
-const ownSlack = 2 * time.Millisecond
+// aloneSlack is how late the threads of a server without workers may wake up from short
+// sleeps (internal/timerslack): no message waits for one. With the kernel's own 50 µs
+// the Go runtime's monitor takes 5 % of a processor whenever there is something to
+// do; with more than this a busy loop is noticed late. A supervisor has none, since
+// all messages between workers pass through it, and what it does depends on Go's scheduler.
+const aloneSlack = 2 * time.Millisecond
 
 // usageError is a mistake of whoever started the program, or a machine that
 // isn't fit: one line, exit code 2.
@@ -63,7 +64,6 @@ func serve(args []string) error {
 		fmt.Println(versionLine())
 		return nil
 	}
-	adopting := timerslack.Adopt(ownSlack)
 	if os.Getenv("GOGC") == "" {
 		// What there is to collect is the garbage of handshakes; the price of
 		// collecting it early is small, and memory is what this server saves.
@@ -74,9 +74,6 @@ func serve(args []string) error {
 	}
 	log := newLogger(o, os.Stderr)
 	slog.SetDefault(log)
-	if adopting != nil {
-		log.Warn("the Go runtime's monitor will take more of the processor than it has to", "error", adopting)
-	}
 	if role, ok, err := inheritedRole(); err != nil {
 		return err
 	} else if ok {
@@ -92,6 +89,11 @@ func serve(args []string) error {
 	p, err := plan(o.maxConns, o.workers, limit)
 	if err != nil {
 		return usageError{err}
+	}
+	if p.workers == 1 && !o.realtime { // there are no slack timers in that class
+		if err := timerslack.Adopt(aloneSlack); err != nil {
+			log.Warn("the Go runtime's monitor will take more of the processor than it has to", "error", err)
+		}
 	}
 	log.Info("starting", "version", versionLine(), "connections", o.maxConns, "processes", p.why)
 	if p.workers == 1 {

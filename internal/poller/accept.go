@@ -12,12 +12,15 @@ import (
 // its sockets.
 const acceptsPerWake = 64
 
-// How long a connection waits for others to be accepted together with it while
-// there is more urgent work. Whose time is over first takes them all, of the loops
-// that share a listening socket, so that is left to chance.
+// While there is more urgent work, connections gather for at most so long.
+const maxGather = 250 * time.Millisecond
+
+// How long an Acceptor waits before it looks whether the work is done. Of the loops
+// that share a listening socket whoever finds it done first takes all that have
+// gathered, so that is left to chance.
 const (
-	minGather = 40 * time.Millisecond
-	maxGather = 100 * time.Millisecond
+	minLook = 10 * time.Millisecond
+	maxLook = 30 * time.Millisecond
 )
 
 // retryAccept is how long an Acceptor waits before it looks again, by itself.
@@ -56,10 +59,11 @@ type Acceptor struct {
 	// Owned by the loop.
 	on       bool
 	said     bool
-	gather   bool  // connections gather, until resumed
-	gathered bool  // they have: all there are are accepted
-	timer    Timer // to resume
-	look     Timer // to look for connections that nobody was told of
+	gather   bool          // connections gather, until resumed
+	gathered bool          // they have: all there are are accepted
+	left     time.Duration // for which they may go on gathering
+	timer    Timer         // to resume
+	look     Timer         // to look for connections that nobody was told of
 }
 
 // NewAcceptor starts to accept from the listening descriptor fd on l.
@@ -118,7 +122,7 @@ func (a *Acceptor) ready(ev Events) {
 		return
 	}
 	if a.on && !a.gathered && a.to.Busy() {
-		a.resumeLater()
+		a.letGather()
 		return
 	}
 	for n := range acceptsPerWake {
@@ -156,21 +160,43 @@ func (a *Acceptor) ready(ev Events) {
 	}
 }
 
-// resumeLater has connections gather. The timers of the loop are too coarse for it.
-func (a *Acceptor) resumeLater() {
+// letGather has connections gather.
+func (a *Acceptor) letGather() {
 	a.Pause()
 	a.gather = true
-	time.AfterFunc(gatherTime(), func() { a.loop.Post(Func(a.takeGathered)) })
+	a.left = maxGather
+	a.lookAgain()
 }
 
-func gatherTime() time.Duration { return minGather + rand.N(maxGather-minGather) }
+// lookAgain takes what has gathered in a while. The timers of the loop are too coarse
+// for it.
+func (a *Acceptor) lookAgain() {
+	wait := lookTime()
+	a.left -= wait
+	time.AfterFunc(wait, func() { a.loop.Post(Func(a.takeGathered)) })
+}
 
+func lookTime() time.Duration { return minLook + rand.N(maxLook-minLook) }
+
+// takeGathered accepts what has gathered, unless it has time still.
 func (a *Acceptor) takeGathered() {
-	if a.gather { // neither resumed nor paused for another reason
+	switch {
+	case !a.gather: // resumed, or paused for another reason
+	case a.left > 0 && a.to.Busy() && !crowded(a.fd):
+		a.lookAgain()
+	default:
 		a.gathered = true
 		a.retry()
 		a.ready(Readable) // without waiting to be told
 	}
+}
+
+// crowded reports whether the kernel's queue of connections to accept is half full, or
+// may be: that of a listening TCP socket is told by TCP_INFO, where tcpi_unacked is how
+// many there are and tcpi_sacked how many there may be.
+func crowded(fd int) bool {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err != nil || info.Unacked >= info.Sacked/2
 }
 
 // stepBack has the others come before this loop the next time. The kernel wakes
