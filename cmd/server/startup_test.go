@@ -43,9 +43,9 @@ func TestRoomForAll(t *testing.T) {
 	}
 }
 
-// It is the process that was started, and has executed itself again, for timer slack.
+// Without workers it is the process that was started, and has executed itself again, for timer slack.
 func TestAdoptsSlack(t *testing.T) {
-	p := start(t)
+	p := start(t, "-max-conns", "1000")
 	pid := strconv.Itoa(p.cmd.Process.Pid)
 	environ, err := os.ReadFile("/proc/" + pid + "/environ")
 	if err != nil {
