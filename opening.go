@@ -266,7 +266,7 @@ func (c *Conn) callOnOpen(ep *Endpoint, protocol string) (err error) {
 	}()
 	r := &c.shard.request
 	*r = Request{head: &c.shard.head, protocol: protocol, conn: c}
-	defer func() { *r = Request{} }() // who looks at it later gets nothing of another's
+	defer func() { *r = Request{} }() // nothing of it is held on to
 	err = ep.OnOpen(c, r)
 	var refused *wire.Refusal
 	if err != nil && !errors.As(err, &refused) {

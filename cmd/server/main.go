@@ -28,9 +28,9 @@ var (
 
 // aloneSlack is how late the threads of a server without workers may wake up from short
 // sleeps (internal/timerslack): no message waits for one. With the kernel's own 50 µs
-// the Go runtime's monitor takes 5 % of a processor whenever there is something to
-// do; with more than this a busy loop is noticed late. A supervisor has none, since
-// all messages between workers pass through it, and what it does depends on Go's scheduler.
+// the Go runtime's monitor took 5 % of a processor while connections came; with 4 ms
+// the slowest messages of a light load were slower (bench/NOTES.md). A supervisor has
+// none: all messages between workers pass through it.
 const aloneSlack = 2 * time.Millisecond
 
 // usageError is a mistake of whoever started the program, or a machine that
@@ -90,7 +90,7 @@ func serve(args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if p.workers == 1 && !o.realtime { // there are no slack timers in that class
+	if p.workers == 1 && !o.realtime { // threads in that class have no slack
 		if err := timerslack.Adopt(aloneSlack); err != nil {
 			log.Warn("the Go runtime's monitor will take more of the processor than it has to", "error", err)
 		}
