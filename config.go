@@ -139,6 +139,10 @@ type Config struct {
 	// threads have, like scheduling.
 	OnWorkerThread func()
 
+	// Neighbours are the processes that share the machine's processors, and its
+	// listening sockets, with this one. Default: none.
+	Neighbours Neighbours
+
 	// Bus joins this server with others, so that what is published in one
 	// reaches the subscribers of all. Default: none.
 	Bus Bus
@@ -146,6 +150,16 @@ type Config struct {
 	// Logger gets what an operator has to know; nothing per message. Default:
 	// slog.Default().
 	Logger *slog.Logger
+}
+
+// Neighbours are processes that share a machine's processors. While a large fan-out is under way
+// in any of them, a Server accepts connections a little later, many at a time. Its
+// methods are called by many goroutines, often, with locks held: they must not block.
+type Neighbours interface {
+	// SetBusy tells the others whether one is under way in this process.
+	SetBusy(busy bool)
+	// Busy reports whether one is in any of them.
+	Busy() bool
 }
 
 // SlowPolicy says what becomes of a reader whose backlog is full.

@@ -101,7 +101,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 	rand.Read(seed[:])
 	s.idBase = binary.NativeEndian.Uint64(seed[:]) &^ idMask
 	s.stats.init()
-	s.hub = broadcast.New(broadcast.Config{
+	hub := broadcast.Config{
 		Workers:   cfg.Workers,
 		Threads:   runtime.GOMAXPROCS(0) > cfg.Loops+cfg.Workers,
 		OnThread:  cfg.OnWorkerThread,
@@ -110,7 +110,11 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 		HighWater: int64(cfg.MaxPending),
 		LowWater:  int64(cfg.MaxPending / 2),
 		Relieved:  s.relieved,
-	})
+	}
+	if cfg.Neighbours != nil {
+		hub.OnBusy = cfg.Neighbours.SetBusy
+	}
+	s.hub = broadcast.New(hub)
 	s.kept = newKeeper(cfg, s.hub)
 	for range cfg.Loops {
 		sh, err := newShard(s)
@@ -251,8 +255,12 @@ func (t taker) Reserve() bool {
 	return true
 }
 
-// Busy implements poller.Taker: messages come before connections.
-func (t taker) Busy() bool { return t.server.hub.Busy() }
+// Busy implements poller.Taker: messages come before connections, those of others that
+// share the processors too.
+func (t taker) Busy() bool {
+	s := t.server
+	return s.hub.Busy() || s.cfg.Neighbours != nil && s.cfg.Neighbours.Busy()
+}
 
 // Cancel implements poller.Taker.
 func (t taker) Cancel() { t.server.left() }

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -366,4 +367,27 @@ func TestOnWorkerThread(t *testing.T) {
 		}
 		return len(tids) == 3
 	})
+}
+
+// pretender is a process among others, which are busy the first times that they are asked.
+type pretender struct{ busy atomic.Int64 }
+
+func (p *pretender) SetBusy(bool) {}
+func (p *pretender) Busy() bool   { return p.busy.Add(-1) >= 0 }
+
+// While a neighbour is busy connections wait, for a while.
+func TestNeighbours(t *testing.T) {
+	var others pretender
+	others.busy.Store(3)
+	ep := Endpoint{OnOpen: func(*Conn, *Request) error {
+		if n := others.busy.Load(); n >= 0 {
+			t.Errorf("a connection was accepted while a neighbour was busy, and would have been %d times more", n)
+		}
+		return nil
+	}}
+	_, addr := start(t, Config{Endpoints: map[string]Endpoint{"/ws": ep}, Loops: 1, Neighbours: &others})
+	dial(t, addr, "/ws")
+	if others.busy.Load() >= 0 {
+		t.Error("nobody has asked the neighbours")
+	}
 }

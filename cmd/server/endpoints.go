@@ -87,6 +87,7 @@ type joint interface {
 type share struct {
 	conns, handshakes int
 	joined            joint                // nil if there is no other process
+	neighbours        hubbub.Neighbours    // nil if there is none on this machine
 	logs              map[string]rooms.Log // of the namespaces with history
 	verifier          *tokens.Verifier     // nil if there is no key
 }
@@ -142,6 +143,7 @@ func newServer(o *options, with share, log *slog.Logger) (*hubbub.Server, *rooms
 		Loops:            o.loops,
 		Workers:          o.broadcastWorkers,
 		OnWorkerThread:   o.onWorkerThread(log),
+		Neighbours:       with.neighbours,
 		Bus:              with.joined,
 		Logger:           log,
 	})

@@ -49,7 +49,7 @@ func runSingle(o *options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	srv, channels, err := newServer(o, share{o.maxConns, o.maxHandshakes, joined, hub.logs, verifier}, log)
+	srv, channels, err := newServer(o, share{o.maxConns, o.maxHandshakes, joined, nil, hub.logs, verifier}, log)
 	if err != nil {
 		return err
 	}

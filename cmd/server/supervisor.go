@@ -18,7 +18,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"hubbub/internal/bus"
+	"hubbub/internal/neighbours"
 	"hubbub/internal/poller"
 	"hubbub/internal/timerslack"
 )
@@ -29,11 +32,13 @@ type supervisor struct {
 	// Static after construction.
 	o        *options
 	log      *slog.Logger
-	public   []*os.File // the sockets the workers accept from
-	lifeline *os.File   // read end of a pipe whose write end only we have
-	role     role       // what the workers are told, but for their index and id
+	public   []int    // descriptors of the sockets the workers accept from
+	lifeline *os.File // read end of a pipe whose write end only we have
+	role     role     // what the workers are told, but for their index and id
 	bus      *bus.NATS
 	workers  []*child
+	board    *neighbours.Board
+	shared   *os.File // the board's
 
 	wg sync.WaitGroup // one for each worker's keeper
 
@@ -88,9 +93,7 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 		if tcp, ok := ln.(*net.TCPListener); ok {
 			tcp.Close() // the duplicates keep the socket open
 		}
-		f := os.NewFile(uintptr(fd), "listener")
-		defer f.Close()
-		s.public = append(s.public, f)
+		s.public = append(s.public, fd)
 	}
 	hub, err := openBus(o, p.workers, "hubbub supervisor", log)
 	if err != nil {
@@ -107,6 +110,10 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 	}
 	defer s.lifeline.Close()
 	defer held.Close()
+	if s.board, s.shared, err = neighbours.Make(p.workers); err != nil {
+		return err
+	}
+	defer s.shared.Close()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -156,8 +163,8 @@ func runSupervisor(o *options, p processes, log *slog.Logger) error {
 	// Who comes now is refused as soon as the workers don't accept any more,
 	// rather than left waiting until they have ended.
 	s.starting.Lock()
-	for i, f := range s.public {
-		f.Close()
+	for i, fd := range s.public {
+		unix.Close(fd)
 		ls.public[i].Close()
 	}
 	s.starting.Unlock()
@@ -247,10 +254,9 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	cmd := exec.Command(self)
 	cmd.Env = slices.Concat(os.Environ(), s.o.environment(), []string{roleEnv + "=" + string(told)})
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = append([]*os.File{s.lifeline, c.admin}, s.public...)
 	s.starting.Lock()
 	if err = ctx.Err(); err == nil {
-		err = timerslack.Start(cmd, workerSlack)
+		err = s.start(cmd, c)
 	}
 	s.starting.Unlock()
 	if err != nil {
@@ -282,12 +288,30 @@ func (s *supervisor) run(ctx context.Context, c *child, up func()) error {
 	})
 	err = cmd.Wait()
 	s.bus.Gone(r.ID)
+	s.board.SetBusy(c.index, false)
 	close(over)
 	wg.Wait()
 	if err == nil {
 		err = fmt.Errorf("it ended by itself")
 	}
 	return err
+}
+
+// start starts worker c with the files that it inherits. Those of the listening sockets
+// are there for no longer than that takes: Go's own poller looks after a file that
+// doesn't block, and would be woken by every connection.
+func (s *supervisor) start(cmd *exec.Cmd, c *child) error {
+	cmd.ExtraFiles = []*os.File{s.lifeline, c.admin, s.shared}
+	for _, fd := range s.public {
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("duplicating a listening socket: %w", err)
+		}
+		f := os.NewFile(uintptr(dup), "listener")
+		defer f.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+	}
+	return timerslack.Start(cmd, workerSlack)
 }
 
 // answers reports whether the worker answers: whether it is well is asked later,

@@ -13,7 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"hubbub"
 	"hubbub/internal/bus"
+	"hubbub/internal/neighbours"
 )
 
 // roleEnv is the environment variable by which a supervisor tells a process
@@ -33,9 +35,10 @@ type role struct {
 
 // The descriptors a worker inherits.
 const (
-	fdLifeline = 3 + iota // a pipe that ends when the supervisor does
-	fdAdmin               // a listening Unix socket for the supervisor's questions
-	fdPublic              // the listening sockets that all workers share: this and those that follow
+	fdLifeline   = 3 + iota // a pipe that ends when the supervisor does
+	fdAdmin                 // a listening Unix socket for the supervisor's questions
+	fdNeighbours            // memory on which workers say that they are busy
+	fdPublic                // the listening sockets that all workers share: this and those that follow
 )
 
 // inheritedRole returns the role that a supervisor has given this process, if
@@ -83,6 +86,10 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	neighbours, err := inheritNeighbours(r)
+	if err != nil {
+		return err
+	}
 	b, err := dialBus(o, bus.NATSConfig{URL: r.Bus, Prefix: r.Prefix, Name: fmt.Sprintf("hubbub worker %d", r.Index), ID: r.ID}, log)
 	if err != nil {
 		return err
@@ -98,7 +105,7 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	srv, channels, err := newServer(o, share{r.Conns, r.Handshakes, b, logs, verifier}, log)
+	srv, channels, err := newServer(o, share{r.Conns, r.Handshakes, b, neighbours, logs, verifier}, log)
 	if err != nil {
 		return err
 	}
@@ -117,4 +124,14 @@ func inheritListener(fd uintptr) (net.Listener, error) {
 		return nil, fmt.Errorf("inheriting descriptor %d from the supervisor: %w", fd, err)
 	}
 	return ln, nil
+}
+
+func inheritNeighbours(r role) (hubbub.Neighbours, error) {
+	f := os.NewFile(fdNeighbours, "descriptor 5")
+	defer f.Close()
+	board, err := neighbours.Open(f, r.Of)
+	if err != nil {
+		return nil, err
+	}
+	return board.As(r.Index), nil
 }

@@ -13,10 +13,6 @@ import (
 // express lane: some 60 writes of about 8 µs make half a millisecond.
 const DefaultSegment = 64
 
-// busySegments is how many segments wait at least in a Hub that is busy: 1,000 writes,
-// some 8 ms of a processor.
-const busySegments = 16
-
 const shards = 64
 
 // Observer is told what the workers did. Its methods are called by several
@@ -45,6 +41,9 @@ type Config struct {
 	// Relieved is called when an overload has passed, by a worker or, with the
 	// topic locked, by a publisher: it must not block nor publish.
 	Relieved func()
+	// OnBusy is called whenever the Hub becomes Busy, and when it is so no more, with
+	// locks held: it must not block. It may be nil.
+	OnBusy func(busy bool)
 }
 
 // Hub holds the topics and serves them. All methods may be called from any
@@ -109,7 +108,10 @@ func New(c Config) *Hub {
 	for i := range h.shard {
 		h.shard[i].topics = map[string]*Topic{}
 	}
-	h.runq.init()
+	if c.OnBusy == nil {
+		c.OnBusy = func(bool) {}
+	}
+	h.runq.init(c.OnBusy)
 	for range max(1, c.Workers) {
 		h.wg.Go(func() { h.work(c) })
 	}
@@ -296,7 +298,7 @@ func (h *Hub) relieve(pending int64) {
 
 // Busy reports whether a large fan-out is under way, of which at least so much is left
 // that the workers have something to do for a while.
-func (h *Hub) Busy() bool { return h.runq.waiting() >= busySegments }
+func (h *Hub) Busy() bool { return h.runq.busy.Load() }
 
 // Overloaded reports whether more is waiting to be served than the high-water
 // mark allows. Publishers should pause until Relieved is called.

@@ -278,13 +278,19 @@ func TestSmallTopicPassesBusyWorkers(t *testing.T) {
 	}
 }
 
-// A Hub is busy while so many of a large topic's segments wait. Small topics don't make it so.
+// A Hub is busy while so many of a large topic's segments wait, and says so. Small topics don't make it so.
 func TestBusy(t *testing.T) {
 	for _, tt := range []struct {
 		segments int
 		want     bool
-	}{{busySegments, false}, {busySegments + 1, true}} { // a worker holds one
-		h := New(Config{Workers: 1, Segment: 1})
+		says     []bool
+	}{
+		{busySegments - 1, false, nil},
+		{busySegments, false, []bool{true, false}}, // until a worker takes one
+		{busySegments + 1, true, []bool{true, false}},
+	} {
+		var said []bool
+		h := New(Config{Workers: 1, Segment: 1, OnBusy: func(busy bool) { said = append(said, busy) }})
 		hold := newGate()
 		for range tt.segments {
 			h.Subscribe("big", new(Subscription), hold)
@@ -304,6 +310,9 @@ func TestBusy(t *testing.T) {
 		h.Close()
 		if h.Busy() {
 			t.Errorf("with %d segments served, it is busy still", tt.segments)
+		}
+		if !slices.Equal(said, tt.says) {
+			t.Errorf("with %d segments, it has said %v of being busy, want %v", tt.segments, said, tt.says)
 		}
 	}
 }
@@ -381,7 +390,7 @@ func TestOverload(t *testing.T) {
 func TestLanes(t *testing.T) {
 	for _, members := range []int{1, 10, expressWrites} { // of an express segment
 		var q runQueue
-		q.init()
+		q.init(func(bool) {})
 		bulk, express := &segment{}, &segment{}
 		q.push(false, bulk, bulk)
 		turns := expressWrites/members + min(1, expressWrites%members) // until they have had their share
