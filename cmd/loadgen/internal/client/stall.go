@@ -32,8 +32,7 @@ func (c *conn) stall() {
 // sends a ping.
 func (l *lane) nudge() {
 	ping := wire.AppendMaskedFrame(nil, wire.OpPing, nil, l.mask)
-	for i := range l.conns {
-		c := &l.conns[i]
+	for _, c := range l.conns {
 		if c.kind != stalled || c.st != open {
 			continue
 		}
