@@ -8,6 +8,7 @@
 //
 //   - Fleet: the share as a whole, and the phases of its life (fleet.go)
 //   - lane: one event loop and everything on it (lane.go)
+//   - pool: the connections that the lanes have to open (pool.go)
 //   - conn: one connection: connecting (dial.go), receiving (receive.go)
 //   - protocol: what connections speak inside their messages (protocol.go)
 //   - errand: what a connection is opened for: to be one of the run's (opening.go),
