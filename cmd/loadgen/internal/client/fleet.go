@@ -29,7 +29,6 @@ type Fleet struct {
 	plan  *plan.Plan
 	share plan.Share
 	clk   clock.Clock
-	pool  *pool
 	lanes []*lane
 
 	probe     probe
@@ -53,9 +52,9 @@ func New(p *plan.Plan, share plan.Share) (*Fleet, error) {
 			return nil, err
 		}
 	}
-	f := &Fleet{plan: p, share: share, clk: clk, pool: newPool(p, share)}
+	f := &Fleet{plan: p, share: share, clk: clk}
 	for i := range share.Loops {
-		l, err := newLane(p, share, i, clk, f.pool)
+		l, err := newLane(p, share, i, clk)
 		if err != nil {
 			for _, l := range f.lanes {
 				l.loop.Close()
@@ -86,9 +85,13 @@ func (f *Fleet) Connect(ctx context.Context) {
 	var tick *time.Ticker
 	for granted := 0; granted < f.share.Count; {
 		due := ramp.Due(time.Duration(f.clk.Now() - began))
-		f.pool.grant(due)
-		for _, l := range f.lanes {
-			f.post(l, l.dialMore)
+		for i, l := range f.lanes {
+			// Connection j of the share lies on lane j mod lanes.
+			n := (due - i + len(f.lanes) - 1) / len(f.lanes)
+			f.post(l, func() {
+				l.granted = n
+				l.dialMore()
+			})
 		}
 		granted = due
 		if granted == f.share.Count {

@@ -35,7 +35,8 @@ type lane struct {
 	op     wire.OpCode // of its messages
 	rules  wire.Rules
 	greet  wire.ClientHandshake
-	first  int // number within the run of the first of the process
+	first  int // number of conns[0] within the run
+	stride int // from one connection's number to the next one's
 	nstrm  int // streams per connection
 	limit  int // attempts to connect that may be under way
 	// How long an attempt may take.
@@ -45,12 +46,14 @@ type lane struct {
 	mask [4]byte
 
 	// Owned by the loop: connecting.
-	pool      *pool
-	conns     []*conn // that it has taken from there
+	conns     []conn
+	granted   int     // how many may have been dialled by now
+	dialled   int     // how many have been
 	inFlight  int     // attempts under way
 	retrying  int     // waiting for another attempt
 	silent    int     // attempts that timed out since a connection last opened
 	dialing   bool    // dialMore is going to run
+	batch     []*conn // scratch of dialMore
 	onSettled func()
 
 	// Owned by the loop: receiving.
@@ -84,11 +87,12 @@ type lane struct {
 }
 
 // newLane may be called anywhere.
-func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock, from *pool) (*lane, error) {
+func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, error) {
 	loop, err := poller.New(nil)
 	if err != nil {
 		return nil, err
 	}
+	n := (share.Count - i + share.Loops - 1) / share.Loops
 	l := &lane{
 		plan:      p,
 		clk:       clk,
@@ -97,13 +101,13 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock, from *pool)
 		codec:     payload.NewCodec(p.Run, p.Protocol.Text()),
 		rules:     wire.Rules{Client: true, MaxMessage: maxMessage},
 		greet:     wire.ClientHandshake{Host: p.Host, Key: p.Key()},
-		first:     share.First,
+		first:     share.First + i,
+		stride:    share.Loops,
 		nstrm:     p.Streams(),
 		limit:     max(1, dialsInFlight/share.Loops),
 		patience:  dialTimeout,
-		pool:      from,
-		conns:     make([]*conn, 0, share.Count/share.Loops+dialsPerTurn),
-		book:      ledger.New(share.Count * p.Streams()),
+		conns:     make([]conn, n),
+		book:      ledger.New(n * p.Streams()),
 		dec:       &wire.Decoder{},
 		fails:     make(map[string]int),
 		rest:      make(map[*conn][]byte),
@@ -112,6 +116,13 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock, from *pool)
 		late:      recorder.NewHistogram(),
 		lag:       recorder.NewHistogram(),
 		messages:  recorder.NewMessages(maxKept),
+	}
+	for j := range l.conns {
+		c := &l.conns[j]
+		*c = conn{lane: l, fd: -1, at: int32(j)}
+		if p.Stalled(c.number()) {
+			c.kind = stalled
+		}
 	}
 	if p.Churn > 0 {
 		l.churn = newChurn(l, share, i)
@@ -168,7 +179,7 @@ type conn struct {
 	dial *attempt      // nil once it is open
 	pub  *publisher    // nil unless it publishes
 	fd   int32
-	at   int32 // index in the process's pool, or of the lane's passing connections
+	at   int32 // index in lane.conns, or of the lane's passing connections
 	st   state
 	kind kind
 	// pongs says that the protocol's own pings are to be answered.
@@ -181,7 +192,7 @@ func (c *conn) number() int {
 	if c.kind == passing {
 		return c.lane.plan.Conns + c.lane.churn.number(int(c.at))
 	}
-	return c.lane.first + int(c.at)
+	return c.lane.first + int(c.at)*c.lane.stride
 }
 
 // end closes the connection, which is in no list afterwards.
@@ -273,8 +284,8 @@ func (l *lane) await(totals []uint32, done func()) {
 	if l.totals == nil {
 		l.totals = []uint32{}
 	}
-	for _, c := range l.conns {
-		if c.st == open && c.kind == member {
+	for i := range l.conns {
+		if c := &l.conns[i]; c.st == open && c.kind == member {
 			l.outstanding += int64(l.missing(c))
 		}
 	}
@@ -292,7 +303,8 @@ func (l *lane) checkComplete() {
 // server has closed them all.
 func (l *lane) shut(done func()) {
 	l.closing, l.onShut = true, done
-	for _, c := range l.conns {
+	for i := range l.conns {
+		c := &l.conns[i]
 		switch c.st {
 		case open:
 			if c.kind == stalled { // the answer would come behind all that it hasn't read
@@ -319,8 +331,8 @@ func (l *lane) checkShut() {
 
 // closeAll closes what is still open; called when the loop has stopped.
 func (l *lane) closeAll() {
-	for _, c := range l.conns {
-		if c.fd >= 0 {
+	for i := range l.conns {
+		if c := &l.conns[i]; c.fd >= 0 {
 			l.sys.Close(int(c.fd))
 			c.fd = -1
 		}
@@ -352,7 +364,8 @@ func (l *lane) result(totals []uint32) *Result {
 	res := newResult()
 	res.Counts = l.count
 	res.Counts.Pause = l.pause.length.Nano()
-	for _, c := range l.conns {
+	for i := range l.conns {
+		c := &l.conns[i]
 		if c.st != open && c.st != lost || c.kind == stalled {
 			continue
 		}

@@ -27,15 +27,13 @@ func laneOf(t testing.TB, protocol plan.Protocol, conns int) *lane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	share := p.Split(1, 1)[0]
-	l, err := newLane(p, share, 0, clk, newPool(p, share))
+	l, err := newLane(p, p.Split(1, 1)[0], 0, clk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.loop.Close() })
-	l.pool.grant(conns)
-	for _, c := range l.take(conns) {
-		c.st, c.fd = open, 1<<30 // never used
+	for i := range l.conns {
+		l.conns[i].st, l.conns[i].fd = open, 1<<30 // never used
 	}
 	l.live = conns
 	return l
@@ -79,7 +77,7 @@ func expectNoAllocations(t *testing.T, l *lane, frame []byte) {
 // that has keeps it, and gives it back.
 func TestDecoderIsShared(t *testing.T) {
 	l := testLane(t, 2)
-	a, b := l.conns[0], l.conns[1]
+	a, b := &l.conns[0], &l.conns[1]
 	frame := message(l, 0)
 	mine := l.dec
 	for cut := 1; cut < len(frame); cut++ {
@@ -125,7 +123,7 @@ func pair(t *testing.T, c *conn) int {
 // the stream, and no other follows.
 func TestEndBehindData(t *testing.T) {
 	l := testLane(t, 1)
-	c := l.conns[0]
+	c := &l.conns[0]
 	peer := pair(t, c)
 	if _, err := unix.Write(peer, message(l, 0)); err != nil {
 		t.Fatal(err)
@@ -162,7 +160,7 @@ func TestMuchAtOnce(t *testing.T) {
 	l.body = make([]byte, l.plan.Size)
 	in := &stream{data: message(l, 0)}
 	l.sys = in
-	c := l.conns[0]
+	c := &l.conns[0]
 	delivered := make(chan int64, 1)
 	var look func()
 	look = func() {
@@ -196,7 +194,7 @@ func TestPartialWrites(t *testing.T) {
 	const messages = 60
 	l := testLane(t, 1)
 	l.body = make([]byte, 30_001)
-	c := l.conns[0]
+	c := &l.conns[0]
 	peer := pair(t, c)
 	l.sys = narrow{}
 	c.pub = &publisher{conn: c}
@@ -224,7 +222,7 @@ func TestPartialWrites(t *testing.T) {
 // for no longer.
 func TestFinishingWithoutTheLost(t *testing.T) {
 	l := testLane(t, 2)
-	a, b := l.conns[0], l.conns[1]
+	a, b := &l.conns[0], &l.conns[1]
 	pair(t, b)
 	a.receive(message(l, 0))
 	b.receive(message(l, 0))
@@ -272,7 +270,7 @@ func TestPauseIsSmallBesideTheFanout(t *testing.T) {
 // last round.
 func TestPausesEnd(t *testing.T) {
 	l := testLane(t, 2500)
-	c := l.conns[0]
+	c := &l.conns[0]
 	done := make(chan bool)
 	frames := [][]byte{message(l, 0), message(l, 1)}
 	l.loop.Post(task(func() {

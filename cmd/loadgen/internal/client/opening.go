@@ -7,20 +7,20 @@ type opening struct{ *lane }
 // dialMore starts as many attempts as may be under way, a turn's worth of them.
 func (l *lane) dialMore() {
 	l.dialing = false
-	if l.closing {
-		return
-	}
 	now := l.clk.Now()
+	batch := l.batch[:0]
 	// What has timed out isn't replaced before another opens.
-	batch := l.take(min(l.limit-l.silent-l.inFlight, dialsPerTurn))
+	for l.dialled < l.granted && l.inFlight < l.limit-l.silent && len(batch) < dialsPerTurn && !l.closing {
+		c := &l.conns[l.dialled]
+		l.dialled++
+		l.inFlight++
+		c.dial = &attempt{errand: opening{l}, began: now}
+		batch = append(batch, c)
+	}
+	l.batch = batch
 	if len(batch) == 0 {
-		l.checkSettled()
 		return
 	}
-	for _, c := range batch {
-		c.dial = &attempt{errand: opening{l}, began: now}
-	}
-	l.inFlight += len(batch)
 	if l.count.FirstDial == 0 {
 		l.count.FirstDial = now
 	}
@@ -28,20 +28,10 @@ func (l *lane) dialMore() {
 	l.dialSoon()
 }
 
-// take makes up to n connections of the pool the lane's.
-func (l *lane) take(n int) []*conn {
-	from := len(l.conns)
-	for taken := l.pool.take(n); len(taken) > 0; taken = taken[1:] {
-		taken[0].lane = l
-		l.conns = append(l.conns, &taken[0])
-	}
-	return l.conns[from:]
-}
-
 // dialSoon has more attempts started once the loop has looked after what is ready:
 // then many are at a time.
 func (l *lane) dialSoon() {
-	if !l.dialing && l.pool.ready() && l.inFlight < l.limit-l.silent && !l.closing {
+	if !l.dialing && l.dialled < l.granted && l.inFlight < l.limit-l.silent && !l.closing {
 		l.dialing = true
 		l.loop.Post(task(l.dialMore))
 	}
@@ -93,9 +83,8 @@ func (l opening) refused(c *conn, r refusal) {
 // would take hours. A server that has as many connections as it wants leaves
 // others in the kernel's queue.
 func (l *lane) despair() {
-	l.pool.grant(len(l.pool.conns))
-	for _, c := range l.take(len(l.pool.conns)) {
-		c.st = failed
+	for ; l.dialled < len(l.conns); l.dialled++ {
+		l.conns[l.dialled].st = failed
 		l.count.Failed++
 		l.fail("not tried: the server had stopped accepting")
 	}
@@ -103,7 +92,7 @@ func (l *lane) despair() {
 
 // checkSettled tells when every connection is open or has failed for good.
 func (l *lane) checkSettled() {
-	if l.onSettled != nil && l.pool.empty() && l.inFlight == 0 && l.retrying == 0 {
+	if l.onSettled != nil && l.dialled == len(l.conns) && l.inFlight == 0 && l.retrying == 0 {
 		l.onSettled()
 		l.onSettled = nil
 	}

@@ -127,7 +127,7 @@ func TestRoomsJoining(t *testing.T) {
 		{`hello`, 0, refusal{reason: "join: the server broke the protocol: what came isn't in JSON as answers and pushes are", transient: true}},
 	} {
 		l := laneOf(t, plan.Rooms, 1)
-		c, w := l.conns[0], &witness{}
+		c, w := &l.conns[0], &witness{}
 		pair(t, c)
 		c.st, c.dial = joining, &attempt{errand: w}
 		c.receive(wire.AppendFrame(nil, wire.OpText, []byte(tt.answers)))
@@ -169,7 +169,7 @@ func TestRoomsRecovering(t *testing.T) {
 		if hello := string(l.proto.hello(0)); !strings.HasSuffix(hello, `"recover":true,"offset":0,"epoch":""}}`) {
 			t.Errorf("it begins with %s", hello)
 		}
-		c, w := l.conns[0], &witness{}
+		c, w := &l.conns[0], &witness{}
 		pair(t, c)
 		c.st, c.dial = joining, &attempt{errand: w}
 		c.receive(wire.AppendFrame(nil, wire.OpText, []byte(welcome+"\n"+tt.answer)))
@@ -248,7 +248,7 @@ func TestRoomsAcknowledgements(t *testing.T) {
 func TestFinishingWithAnswers(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		l := laneOf(t, plan.Rooms, 1)
-		c := l.conns[0]
+		c := &l.conns[0]
 		pair(t, c)
 		c.pub = &publisher{conn: c, next: 2, answers: ledger.New(1)}
 		l.pubs = append(l.pubs, c.pub)
@@ -336,7 +336,7 @@ func pushes(l *lane, channel string, from, to uint32) []byte {
 
 func TestRoomsReceiving(t *testing.T) {
 	l := laneOf(t, plan.Rooms, 2)
-	a, b := l.conns[0], l.conns[1]
+	a, b := &l.conns[0], &l.conns[1]
 	own := l.plan.TopicName(0)
 	a.receive(pushes(l, own, 0, 16))
 	if l.count.Delivered != 16 || l.count.Corrupt != 0 {

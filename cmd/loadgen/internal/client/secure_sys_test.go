@@ -45,7 +45,7 @@ func tunnelled(t *testing.T, l *lane, version uint16) (*tls.Conn, *far) {
 	defer ln.Close()
 	l.secure = newSecure(enc, l.loop)
 	l.sys = l.secure
-	c := l.conns[0]
+	c := &l.conns[0]
 	shaken := make(chan struct{})
 	on(l, func() {
 		server := netip.MustParseAddrPort(ln.Addr().String())
@@ -225,7 +225,7 @@ func TestSecureErrorBehindData(t *testing.T) {
 func TestSecureEndBehindData(t *testing.T) {
 	l := testLane(t, 1)
 	server, f := tunnelled(t, l, 0)
-	c := l.conns[0]
+	c := &l.conns[0]
 	on(l, func() { l.loop.Del(int(c.fd)) }) // this test says what happened
 	if _, err := server.Write(message(l, 0)); err != nil {
 		t.Fatal(err)
@@ -265,7 +265,7 @@ func TestSecurePartialWrites(t *testing.T) {
 		l := testLane(t, 1)
 		l.body = make([]byte, 30_001)
 		server, _ := tunnelled(t, l, version)
-		c := l.conns[0]
+		c := &l.conns[0]
 		sock := &stuffed{room: 10_000}
 		on(l, func() {
 			l.secure.Sys = sock

@@ -211,14 +211,6 @@ func TestSecureServerStaysSilent(t *testing.T) {
 	}
 	silent, patient := f.lanes[0], f.lanes[1]
 	silent.limit, silent.patience = 5, poller.Tick
-	patient.limit = 10
-	f.pool.grant(patient.limit)
-	ask(f, func(l *lane) bool { // which takes them before the other gives up
-		if l == patient {
-			l.dialMore()
-		}
-		return true
-	})
 	ctx, cancel := context.WithCancel(context.Background())
 	connected := make(chan struct{})
 	go func() {

@@ -32,7 +32,8 @@ func (c *conn) stall() {
 // sends a ping.
 func (l *lane) nudge() {
 	ping := wire.AppendMaskedFrame(nil, wire.OpPing, nil, l.mask)
-	for _, c := range l.conns {
+	for i := range l.conns {
+		c := &l.conns[i]
 		if c.kind != stalled || c.st != open {
 			continue
 		}

@@ -65,7 +65,8 @@ func TestStalledReadersDoNotRead(t *testing.T) {
 	f.Finish(ctx, []uint32{10}, f.clk.Now()+int64(p.Timeout))
 	full := 0
 	for _, n := range ask(f, func(l *lane) (full int) {
-		for _, c := range l.conns {
+		for i := range l.conns {
+			c := &l.conns[i]
 			n, err := unix.IoctlGetInt(int(c.fd), unix.TIOCINQ)
 			if err != nil {
 				t.Error(err)

@@ -33,7 +33,7 @@ type storm struct {
 }
 
 func newStorm(l *lane) *storm {
-	return &storm{lane: l, back: make([]int64, len(l.pool.conns)), lostBy: make(map[string]int), refusals: make(map[string]int)}
+	return &storm{lane: l, back: make([]int64, len(l.conns)), lostBy: make(map[string]int), refusals: make(map[string]int)}
 }
 
 // lose enters the loss of a connection and sends it after the others.
@@ -88,7 +88,7 @@ func backOff(tries int) time.Duration {
 func (s *storm) freeze() {
 	for i, at := range s.back {
 		if at == away {
-			s.lane.abandon(&s.lane.pool.conns[i])
+			s.lane.abandon(&s.lane.conns[i])
 		}
 	}
 }
