@@ -86,7 +86,7 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	neighbours, err := inheritNeighbours(r)
+	others, err := inheritNeighbours(r)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func runWorker(o *options, r role, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	srv, channels, err := newServer(o, share{r.Conns, r.Handshakes, b, neighbours, logs, verifier}, log)
+	srv, channels, err := newServer(o, share{r.Conns, r.Handshakes, b, others, logs, verifier}, log)
 	if err != nil {
 		return err
 	}
