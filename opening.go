@@ -59,7 +59,6 @@ func (sh *shard) take(fd int, from *listener) {
 	}
 	c.phase = sh.newPhase()
 	sh.add(c)
-	sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() { c.giveUp(refusedTimeout) })
 	if s.sys != nil {
 		c.kind |= kindFaked
 	}
@@ -70,6 +69,9 @@ func (sh *shard) take(fd int, from *listener) {
 	c.greet(from)
 	if c.state.Load() == stateHandshake { // often the request is there already
 		c.readHandshake()
+	}
+	if c.state.Load() == stateHandshake {
+		sh.loop.SetTimer(&c.phase.timer, s.cfg.HandshakeTimeout, func() { c.giveUp(refusedTimeout) })
 	}
 	// Only now: a socket that is watched with the request in it is reported, and looked at again, for nothing.
 	if c.state.Load() < stateDraining && c.quiet&bitWatched == 0 {
@@ -268,8 +270,7 @@ func (c *Conn) callOnOpen(ep *Endpoint, protocol string) (err error) {
 	*r = Request{head: &c.shard.head, protocol: protocol, conn: c}
 	defer func() { *r = Request{} }() // nothing of it is held on to
 	err = ep.OnOpen(c, r)
-	var refused *wire.Refusal
-	if err != nil && !errors.As(err, &refused) {
+	if _, refused := errors.AsType[*wire.Refusal](err); err != nil && !refused {
 		c.shard.server.log.Error("OnOpen failed", "path", string(c.shard.head.Path()), "error", err)
 	}
 	return err

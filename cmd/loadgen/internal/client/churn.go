@@ -70,7 +70,8 @@ func (ch *churn) more() {
 			return
 		}
 		due := l.start + int64(ch.after+ch.schedule.At(ch.ofProcess(ch.begun)))
-		c := &conn{lane: l, fd: -1, at: int32(ch.begun), kind: passing, dial: &attempt{errand: ch, began: due}}
+		c := &conn{lane: l, fd: -1, at: int32(ch.begun), kind: passing}
+		l.attempt(c, ch, due)
 		ch.conns[c] = &c.dial.timer
 		ch.begun++
 		try(c)

@@ -26,12 +26,36 @@ const (
 
 // attempt is what a connection needs until it is open.
 type attempt struct {
+	conn    *conn
 	errand  errand
 	began   int64 // from when on it counts, CLOCK_MONOTONIC in nanoseconds
 	tries   int
 	timer   poller.Timer
+	expire  func() // of the timer, made once
 	buf     []byte // a part of the server's answer to the handshake
 	answers uint32 // what it has answered of what the connection began with
+}
+
+// attempt gives c an attempt: one that another connection no longer needs, if there is
+// one.
+func (l *lane) attempt(c *conn, e errand, began int64) {
+	var d *attempt
+	if n := len(l.attempts); n > 0 {
+		d, l.attempts = l.attempts[n-1], l.attempts[:n-1]
+	} else {
+		d = &attempt{}
+		d.expire = func() { d.conn.timeout() }
+	}
+	d.conn, d.errand, d.began = c, e, began
+	c.dial = d
+}
+
+// keep takes back the attempt of a connection that is open.
+func (l *lane) keep(d *attempt) {
+	if len(l.attempts) < dialsInFlight {
+		*d = attempt{expire: d.expire}
+		l.attempts = append(l.attempts, d)
+	}
 }
 
 // errand is what a connection is opened for: what becomes of it is the errand's
@@ -93,7 +117,7 @@ func (c *conn) connect() {
 	if l.secure != nil {
 		l.secure.open(int(c.fd), c.event)
 	}
-	l.loop.SetTimer(&c.dial.timer, l.patience, c.timeout)
+	l.loop.SetTimer(&c.dial.timer, l.patience, c.dial.expire)
 }
 
 // greet writes the request at once: on loopback the connection is up by the time
@@ -240,6 +264,7 @@ func (c *conn) over(r refusal) {
 // server's answer.
 func (c *conn) up(rest []byte) {
 	l := c.lane
+	l.keep(c.dial)
 	c.dial, c.st = nil, open
 	l.live++
 	if c.kind == stalled {

@@ -31,6 +31,8 @@ type Fleet struct {
 	clk   clock.Clock
 	lanes []*lane
 
+	commons *commons
+
 	probe     probe
 	stopProbe context.CancelFunc // set by Publish
 	wg        sync.WaitGroup
@@ -52,9 +54,9 @@ func New(p *plan.Plan, share plan.Share) (*Fleet, error) {
 			return nil, err
 		}
 	}
-	f := &Fleet{plan: p, share: share, clk: clk}
+	f := &Fleet{plan: p, share: share, clk: clk, commons: newCommons(share)}
 	for i := range share.Loops {
-		l, err := newLane(p, share, i, clk)
+		l, err := newLane(p, share, i, f.commons, clk)
 		if err != nil {
 			for _, l := range f.lanes {
 				l.loop.Close()
@@ -85,9 +87,9 @@ func (f *Fleet) Connect(ctx context.Context) {
 	var tick *time.Ticker
 	for granted := 0; granted < f.share.Count; {
 		due := ramp.Due(time.Duration(f.clk.Now() - began))
+		f.commons.grant(due)
 		for i, l := range f.lanes {
-			// Connection j of the share lies on lane j mod lanes.
-			n := (due - i + len(f.lanes) - 1) / len(f.lanes)
+			n := ofLane(i, len(f.lanes), min(due, f.commons.first))
 			f.post(l, func() {
 				l.granted = n
 				l.dialMore()

@@ -35,8 +35,7 @@ type lane struct {
 	op     wire.OpCode // of its messages
 	rules  wire.Rules
 	greet  wire.ClientHandshake
-	first  int // number of conns[0] within the run
-	stride int // from one connection's number to the next one's
+	first  int // number within the run of the process's first connection
 	nstrm  int // streams per connection
 	limit  int // attempts to connect that may be under way
 	// How long an attempt may take.
@@ -46,14 +45,16 @@ type lane struct {
 	mask [4]byte
 
 	// Owned by the loop: connecting.
-	conns     []conn
-	granted   int     // how many may have been dialled by now
-	dialled   int     // how many have been
-	inFlight  int     // attempts under way
-	retrying  int     // waiting for another attempt
-	silent    int     // attempts that timed out since a connection last opened
-	dialing   bool    // dialMore is going to run
-	batch     []*conn // scratch of dialMore
+	commons   *commons
+	conns     []conn     // the lane's own, then those that it has taken
+	granted   int        // how many of its own may have been dialled by now
+	dialled   int        // how many have been
+	inFlight  int        // attempts under way
+	retrying  int        // waiting for another attempt
+	silent    int        // attempts that timed out since a connection last opened
+	dialing   bool       // dialMore is going to run
+	batch     []*conn    // scratch of dialMore
+	attempts  []*attempt // spare ones
 	onSettled func()
 
 	// Owned by the loop: receiving.
@@ -87,12 +88,12 @@ type lane struct {
 }
 
 // newLane may be called anywhere.
-func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, error) {
+func newLane(p *plan.Plan, share plan.Share, i int, s *commons, clk clock.Clock) (*lane, error) {
 	loop, err := poller.New(nil)
 	if err != nil {
 		return nil, err
 	}
-	n := (share.Count - i + share.Loops - 1) / share.Loops
+	own := ofLane(i, share.Loops, s.first)
 	l := &lane{
 		plan:      p,
 		clk:       clk,
@@ -101,13 +102,13 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 		codec:     payload.NewCodec(p.Run, p.Protocol.Text()),
 		rules:     wire.Rules{Client: true, MaxMessage: maxMessage},
 		greet:     wire.ClientHandshake{Host: p.Host, Key: p.Key()},
-		first:     share.First + i,
-		stride:    share.Loops,
+		first:     share.First,
 		nstrm:     p.Streams(),
 		limit:     max(1, dialsInFlight/share.Loops),
 		patience:  dialTimeout,
-		conns:     make([]conn, n),
-		book:      ledger.New(n * p.Streams()),
+		commons:   s,
+		conns:     make([]conn, 0, own+s.total), // which never moves
+		book:      ledger.New((own + s.total) * p.Streams()),
 		dec:       &wire.Decoder{},
 		fails:     make(map[string]int),
 		rest:      make(map[*conn][]byte),
@@ -117,12 +118,8 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 		lag:       recorder.NewHistogram(),
 		messages:  recorder.NewMessages(maxKept),
 	}
-	for j := range l.conns {
-		c := &l.conns[j]
-		*c = conn{lane: l, fd: -1, at: int32(j)}
-		if p.Stalled(c.number()) {
-			c.kind = stalled
-		}
+	for j := range own {
+		l.admit(i + j*share.Loops)
 	}
 	if p.Churn > 0 {
 		l.churn = newChurn(l, share, i)
@@ -141,6 +138,19 @@ func newLane(p *plan.Plan, share plan.Share, i int, clk clock.Clock) (*lane, err
 		l.codec.Pad(l.body)
 	}
 	return l, nil
+}
+
+// ofLane returns how many of a process's first n connections are its i-th lane's: every
+// so many'th.
+func ofLane(i, lanes, n int) int { return (n - i + lanes - 1) / lanes }
+
+// admit adds a connection to the lane's, by its number within the process.
+func (l *lane) admit(number int) {
+	c := conn{lane: l, fd: -1, at: int32(len(l.conns)), place: int32(number)}
+	if l.plan.Stalled(c.number()) {
+		c.kind = stalled
+	}
+	l.conns = append(l.conns, c)
 }
 
 // maxMessage is the largest message taken at all: a foreign one is to be
@@ -180,8 +190,10 @@ type conn struct {
 	pub  *publisher    // nil unless it publishes
 	fd   int32
 	at   int32 // index in lane.conns, or of the lane's passing connections
-	st   state
-	kind kind
+	// place is the number within the process, but of a passing connection.
+	place int32
+	st    state
+	kind  kind
 	// pongs says that the protocol's own pings are to be answered.
 	pongs bool
 }
@@ -192,7 +204,7 @@ func (c *conn) number() int {
 	if c.kind == passing {
 		return c.lane.plan.Conns + c.lane.churn.number(int(c.at))
 	}
-	return c.lane.first + int(c.at)*c.lane.stride
+	return c.lane.first + int(c.place)
 }
 
 // end closes the connection, which is in no list afterwards.

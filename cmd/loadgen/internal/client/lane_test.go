@@ -27,7 +27,8 @@ func laneOf(t testing.TB, protocol plan.Protocol, conns int) *lane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLane(p, p.Split(1, 1)[0], 0, clk)
+	share := p.Split(1, 1)[0]
+	l, err := newLane(p, share, 0, newCommons(share), clk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +102,36 @@ func TestDecoderIsShared(t *testing.T) {
 	}
 	if mine == l.dec {
 		t.Error("the lane's decoder was never handed over")
+	}
+}
+
+// An attempt that a connection no longer needs serves another, and nothing is left of
+// the first.
+func TestAttemptsServeAgain(t *testing.T) {
+	l := testLane(t, 2)
+	a, b := &l.conns[0], &l.conns[1]
+	w := &witness{}
+	l.attempt(a, w, 7)
+	first := a.dial
+	first.tries, first.buf, first.answers = 3, []byte("HTTP/1.1 101"), 1
+	if a.up(nil); a.dial != nil || a.st != open {
+		t.Errorf("the connection is in state %d, with an attempt: %v", a.st, a.dial != nil)
+	}
+	l.attempt(b, w, 8)
+	d := b.dial
+	if d != first || d.conn != b || d.began != 8 || d.tries != 0 || d.buf != nil || d.answers != 0 {
+		t.Errorf("%+v", d)
+	}
+	pair(t, b)
+	b.st = handshaking
+	if d.expire(); w.refusal.reason != "handshake: no answer in time" || a.st != open {
+		t.Errorf("refused for %q; the first is in state %d", w.refusal.reason, a.st)
+	}
+	for range dialsInFlight + 1 {
+		l.keep(&attempt{})
+	}
+	if len(l.attempts) != dialsInFlight {
+		t.Errorf("%d spare attempts are kept, want %d", len(l.attempts), dialsInFlight)
 	}
 }
 

@@ -10,15 +10,18 @@ func (l *lane) dialMore() {
 	now := l.clk.Now()
 	batch := l.batch[:0]
 	// What has timed out isn't replaced before another opens.
-	for l.dialled < l.granted && l.inFlight < l.limit-l.silent && len(batch) < dialsPerTurn && !l.closing {
-		c := &l.conns[l.dialled]
-		l.dialled++
+	for l.inFlight < l.limit-l.silent && len(batch) < dialsPerTurn && !l.closing {
+		c := l.next()
+		if c == nil {
+			break
+		}
 		l.inFlight++
-		c.dial = &attempt{errand: opening{l}, began: now}
+		l.attempt(c, opening{l}, now)
 		batch = append(batch, c)
 	}
 	l.batch = batch
 	if len(batch) == 0 {
+		l.checkSettled() // another lane may have taken the last
 		return
 	}
 	if l.count.FirstDial == 0 {
@@ -28,10 +31,27 @@ func (l *lane) dialMore() {
 	l.dialSoon()
 }
 
+// next returns the next connection that may be dialled: one of the lane's own, and after
+// them of those that lanes share; nil if there is none now.
+func (l *lane) next() *conn {
+	if l.dialled == len(l.conns) {
+		number, ok := l.commons.take()
+		if !ok {
+			return nil
+		}
+		l.admit(number)
+	} else if l.dialled == l.granted {
+		return nil
+	}
+	l.dialled++
+	return &l.conns[l.dialled-1]
+}
+
 // dialSoon has more attempts started once the loop has looked after what is ready:
 // then many are at a time.
 func (l *lane) dialSoon() {
-	if !l.dialing && l.dialled < l.granted && l.inFlight < l.limit-l.silent && !l.closing {
+	ready := l.dialled < l.granted || l.dialled == len(l.conns) && l.commons.ready()
+	if !l.dialing && ready && l.inFlight < l.limit-l.silent && !l.closing {
 		l.dialing = true
 		l.loop.Post(task(l.dialMore))
 	}
@@ -83,6 +103,9 @@ func (l opening) refused(c *conn, r refusal) {
 // would take hours. A server that has as many connections as it wants leaves
 // others in the kernel's queue.
 func (l *lane) despair() {
+	for from, to := l.commons.takeAll(); from < to; from++ {
+		l.admit(from)
+	}
 	for ; l.dialled < len(l.conns); l.dialled++ {
 		l.conns[l.dialled].st = failed
 		l.count.Failed++
@@ -92,7 +115,7 @@ func (l *lane) despair() {
 
 // checkSettled tells when every connection is open or has failed for good.
 func (l *lane) checkSettled() {
-	if l.onSettled != nil && l.dialled == len(l.conns) && l.inFlight == 0 && l.retrying == 0 {
+	if l.onSettled != nil && l.dialled == len(l.conns) && l.commons.gone() && l.inFlight == 0 && l.retrying == 0 {
 		l.onSettled()
 		l.onSettled = nil
 	}

@@ -33,7 +33,7 @@ type storm struct {
 }
 
 func newStorm(l *lane) *storm {
-	return &storm{lane: l, back: make([]int64, len(l.conns)), lostBy: make(map[string]int), refusals: make(map[string]int)}
+	return &storm{lane: l, back: make([]int64, cap(l.conns)), lostBy: make(map[string]int), refusals: make(map[string]int)}
 }
 
 // lose enters the loss of a connection and sends it after the others.
@@ -50,8 +50,9 @@ func (s *storm) lose(c *conn, reason string) {
 	s.away++
 	s.back[c.at] = away
 	tally(s.lostBy, reason)
-	d := &attempt{errand: s, began: now}
-	c.dial, c.st = d, waiting
+	l.attempt(c, s, now)
+	c.st = waiting
+	d := c.dial
 	l.loop.Post(task(func() { // not in the midst of what has just ended
 		if c.dial == d {
 			s.try(c)
