@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,6 +59,76 @@ type Head struct {
 	Target []byte
 	Proto  []byte
 	Fields []Field
+
+	known [names]known
+}
+
+// known says where the fields of a name are.
+type known struct {
+	count uint8 // of them
+	first uint8 // of Fields
+}
+
+// name is one of those of the fields that a handshake is about.
+type name uint8
+
+const (
+	nameHost name = iota
+	nameOrigin
+	nameUpgrade
+	nameConnection
+	nameContentLength
+	nameTransferEncoding
+	nameKey
+	nameVersion
+	nameProtocol
+	nameExtensions
+	names
+)
+
+var spelled = [names]string{
+	nameHost:             "Host",
+	nameOrigin:           "Origin",
+	nameUpgrade:          "Upgrade",
+	nameConnection:       "Connection",
+	nameContentLength:    "Content-Length",
+	nameTransferEncoding: "Transfer-Encoding",
+	nameKey:              "Sec-WebSocket-Key",
+	nameVersion:          "Sec-WebSocket-Version",
+	nameProtocol:         "Sec-WebSocket-Protocol",
+	nameExtensions:       "Sec-WebSocket-Extensions",
+}
+
+// nameOf tells which name b is: names, if it is another one.
+func nameOf(b []byte) name {
+	n := names
+	switch len(b) {
+	case len("Host"):
+		n = nameHost
+	case len("Origin"):
+		n = nameOrigin
+	case len("Upgrade"):
+		n = nameUpgrade
+	case len("Connection"):
+		n = nameConnection
+	case len("Content-Length"):
+		n = nameContentLength
+	case len("Sec-WebSocket-Key"):
+		n = nameKey
+		if b[0]|0x20 == 't' {
+			n = nameTransferEncoding
+		}
+	case len("Sec-WebSocket-Version"):
+		n = nameVersion
+	case len("Sec-WebSocket-Protocol"):
+		n = nameProtocol
+	case len("Sec-WebSocket-Extensions"):
+		n = nameExtensions
+	}
+	if n == names || !equalFold(b, spelled[n]) {
+		return names
+	}
+	return n
 }
 
 // Parse looks for a whole head at the start of p and returns its length in
@@ -69,8 +140,8 @@ type Head struct {
 func (h *Head) Parse(p []byte, from int) (int, error) {
 	limit := p[:min(len(p), MaxHead)]
 	from = max(0, min(from, len(limit))-3)
-	end := bytes.Index(limit[from:], []byte("\r\n\r\n"))
-	if end < 0 {
+	// Mostly the head is all that has come.
+	if end := []byte("\r\n\r\n"); !bytes.HasSuffix(limit, end) && !bytes.Contains(limit[from:], end) {
 		switch {
 		case loneLF(limit, from): // refused at once: whoever ends lines like that doesn't know that more is awaited
 			return 0, errControlBytes
@@ -79,11 +150,10 @@ func (h *Head) Parse(p []byte, from int) (int, error) {
 		}
 		return 0, nil
 	}
-	end += from + 4
-	h.Raw = limit[:end]
 	h.Fields = h.Fields[:0]
+	h.known = [names]known{}
 
-	line, rest, ok := cutLine(h.Raw[:end-2])
+	line, rest, ok := cutLine(limit)
 	if !ok {
 		return 0, errControlBytes
 	}
@@ -93,9 +163,12 @@ func (h *Head) Parse(p []byte, from int) (int, error) {
 	if h.Target, h.Proto, ok = bytes.Cut(line, []byte(" ")); !ok || !isTarget(h.Target) || !isVersion(h.Proto) {
 		return 0, errRequestLine
 	}
-	for len(rest) > 0 {
+	for {
 		if line, rest, ok = cutLine(rest); !ok {
 			return 0, errControlBytes
+		}
+		if len(line) == 0 {
+			break
 		}
 		colon := bytes.IndexByte(line, ':')
 		if colon < 0 || !isToken(line[:colon]) {
@@ -104,11 +177,19 @@ func (h *Head) Parse(p []byte, from int) (int, error) {
 		if len(h.Fields) == maxFields {
 			return 0, errManyFields
 		}
+		if n := nameOf(line[:colon]); n < names {
+			k := &h.known[n]
+			if k.count++; k.count == 1 {
+				k.first = uint8(len(h.Fields))
+			}
+		}
 		h.Fields = append(h.Fields, Field{line[:colon], trimSpace(line[colon+1:])})
 	}
-	if h.count("Host") > 1 {
+	if h.count(nameHost) > 1 {
 		return 0, errHost
 	}
+	end := len(limit) - len(rest)
+	h.Raw = limit[:end]
 	return end, nil
 }
 
@@ -154,20 +235,35 @@ func (h *Head) Get(name string) []byte {
 	return nil
 }
 
-func (h *Head) count(name string) (n int) {
-	for i := range h.Fields {
-		if equalFold(h.Fields[i].Name, name) {
-			n++
+func (h *Head) count(n name) int { return int(h.known[n].count) }
+
+// first returns the first value of a field, an empty one if there is none.
+func (h *Head) first(n name) []byte {
+	if h.count(n) == 0 {
+		return nil
+	}
+	return h.Fields[h.known[n].first].Value
+}
+
+// all goes over the values of a field.
+func (h *Head) all(n name) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		left := h.count(n)
+		for i := int(h.known[n].first); left > 0; i++ {
+			if f := &h.Fields[i]; equalFold(f.Name, spelled[n]) {
+				if left--; !yield(f.Value) {
+					return
+				}
+			}
 		}
 	}
-	return n
 }
 
 // lists reports whether one of the named fields, which together are one list
 // (RFC 9110 section 5.3), holds token.
-func (h *Head) lists(name, token string) bool {
-	for i := range h.Fields {
-		if equalFold(h.Fields[i].Name, name) && hasToken(h.Fields[i].Value, token) {
+func (h *Head) lists(n name, token string) bool {
+	for list := range h.all(n) {
+		if hasToken(list, token) {
 			return true
 		}
 	}
@@ -176,7 +272,7 @@ func (h *Head) lists(name, token string) bool {
 
 // IsUpgrade reports whether the request asks for WebSocket, in whatever way:
 // everything else is for an ordinary HTTP server.
-func (h *Head) IsUpgrade() bool { return h.lists("Upgrade", "websocket") }
+func (h *Head) IsUpgrade() bool { return h.lists(nameUpgrade, "websocket") }
 
 // Path returns the target's path, still percent-encoded, without the query. It is
 // empty where the target has none: in a CONNECT or OPTIONS request.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -51,6 +52,7 @@ func TestHeadParse(t *testing.T) {
 		{"2.1", "no fields", "GET / HTTP/1.1\r\n\r\n", 0, 0},
 		{"2.1", "some fields", "GET /a?b HTTP/1.1\r\nHost: h\r\nA:b\r\n\r\n", 0, 0},
 		{"2.1", "what comes behind it", "GET / HTTP/1.1\r\nHost: h\r\n\r\n\x81\x85\n", 0, 3},
+		{"2.1", "another head behind it", "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\n\r\n", 0, 18},
 		{"2.1", "nothing", "", 0, -1},
 		{"2.1", "not all there", "GET / HTTP/1.1\r\nHost: h\r\n\r", 0, -1},
 		{"2.2", "LF ends all lines", "GET / HTTP/1.1\nHost: h\n\n", 400, 0},
@@ -242,7 +244,27 @@ func FuzzHead(f *testing.F) {
 		if size > len(in) || size > MaxHead || len(h.Fields) > maxFields {
 			t.Fatalf("%d bytes of %d and %d fields have been accepted", size, len(in), len(h.Fields))
 		}
-		if h.count("Content-Length")+h.count("Transfer-Encoding") > 0 || string(h.Method) == http.MethodConnect {
+		named := func(name string) (values []string) {
+			for _, f := range h.Fields {
+				if strings.EqualFold(string(f.Name), name) {
+					values = append(values, string(f.Value))
+				}
+			}
+			return values
+		}
+		for i, spelling := range spelled {
+			n := name(i)
+			var known []string
+			for v := range h.all(n) {
+				known = append(known, string(v))
+			}
+			if values := named(spelling); !slices.Equal(known, values) || len(known) != h.count(n) {
+				t.Fatalf("%s is known to be %q, and is %q", spelling, known, values)
+			} else if first := h.first(n); len(values) > 0 && string(first) != values[0] || len(values) == 0 && first != nil {
+				t.Fatalf("the first of %s is known to be %q, and is %q", spelling, first, values)
+			}
+		}
+		if h.count(nameContentLength)+h.count(nameTransferEncoding) > 0 || string(h.Method) == http.MethodConnect {
 			return // net/http's to judge, which gets such requests whole
 		}
 		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(in[:size])))
@@ -255,14 +277,14 @@ func FuzzHead(f *testing.F) {
 		if h.Target[0] == '/' && req.Host != string(h.Get("Host")) {
 			t.Errorf("Host %q is %q to net/http", h.Get("Host"), req.Host)
 		}
-		fields := h.count("Host") // which net/http keeps apart
+		fields := h.count(nameHost) // which net/http keeps apart
 		for name, values := range req.Header {
 			fields += len(values)
-			if h.count(name) > 0 && values[0] != string(h.Get(name)) {
+			if len(named(name)) > 0 && values[0] != string(h.Get(name)) {
 				t.Errorf("%s is %q, to net/http it is %q", name, h.Get(name), values)
 			}
 		}
-		if fields != len(h.Fields) && h.count("Pragma") == 0 { // of which net/http makes a Cache-Control
+		if fields != len(h.Fields) && len(named("Pragma")) == 0 { // of which net/http makes a Cache-Control
 			t.Errorf("%q are %v to net/http", h.Fields, req.Header)
 		}
 	})

@@ -5,16 +5,14 @@ import "bytes"
 // checkLists refuses subprotocols and extensions that aren't lists as RFC 6455
 // has them (sections 4.1 and 9.1), in whatever field of the name.
 func checkLists(h *Head) error {
-	for _, f := range h.Fields {
-		switch {
-		case equalFold(f.Name, "Sec-WebSocket-Protocol"):
-			if !eachItem(f.Value, ',', isToken) {
-				return errProtocol
-			}
-		case equalFold(f.Name, "Sec-WebSocket-Extensions"):
-			if !eachItem(f.Value, ',', isExtension) {
-				return errExtension
-			}
+	for list := range h.all(nameProtocol) {
+		if !eachItem(list, ',', isToken) {
+			return errProtocol
+		}
+	}
+	for list := range h.all(nameExtensions) {
+		if !eachItem(list, ',', isExtension) {
+			return errExtension
 		}
 	}
 	return nil

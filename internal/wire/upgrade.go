@@ -97,33 +97,33 @@ func check(h *Head) error {
 	if len(h.Path()) == 0 {
 		return errTarget
 	}
-	if h.count("Host") != 1 {
+	if h.count(nameHost) != 1 {
 		return errHost
 	}
-	if h.count("Origin") > 1 {
+	if h.count(nameOrigin) > 1 {
 		return errManyOrigins
 	}
-	if host, _ := h.absolute(); h.Target[0] != '/' && !equalFold(host, string(h.Get("Host"))) {
+	if named, _ := h.absolute(); h.Target[0] != '/' && !equalFold(named, string(h.first(nameHost))) {
 		return errHost // two servers could take it for two different ones
 	}
-	if n := h.count("Content-Length"); h.count("Transfer-Encoding") > 0 || n > 1 || n == 1 && string(h.Get("Content-Length")) != "0" {
+	if n := h.count(nameContentLength); h.count(nameTransferEncoding) > 0 || n > 1 || n == 1 && string(h.first(nameContentLength)) != "0" {
 		return errBody
 	}
-	if !h.lists("Upgrade", "websocket") {
+	if !h.lists(nameUpgrade, "websocket") {
 		return errUpgrade
 	}
-	if !h.lists("Connection", "upgrade") {
+	if !h.lists(nameConnection, "upgrade") {
 		return errConnection
 	}
-	if h.count("Sec-WebSocket-Version") != 1 {
+	if h.count(nameVersion) != 1 {
 		return errVersion
 	}
-	if string(h.Get("Sec-WebSocket-Version")) != "13" {
+	if string(h.first(nameVersion)) != "13" {
 		return errUpgradeTo
 	}
 	var key [18]byte // room for what base64.DecodedLen(24) asks for
-	raw := h.Get("Sec-WebSocket-Key")
-	if h.count("Sec-WebSocket-Key") != 1 || len(raw) != 24 {
+	raw := h.first(nameKey)
+	if h.count(nameKey) != 1 || len(raw) != 24 {
 		return errKey
 	}
 	if n, err := base64.StdEncoding.Decode(key[:], raw); err != nil || n != 16 {
@@ -139,23 +139,21 @@ func check(h *Head) error {
 func (u *Upgrader) appendPlainHead(dst []byte, h *Head) []byte {
 	dst = append(dst, "GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "...)
-	dst = append(append(dst, h.Get("Sec-WebSocket-Key")...), "\r\n"...)
+	dst = append(append(dst, h.first(nameKey)...), "\r\n"...)
 	if len(u.protocols) > 0 {
-		dst = appendPlainField(dst, h, "Sec-WebSocket-Protocol")
+		dst = appendPlainField(dst, h, nameProtocol)
 	}
 	if u.up.Negotiate != nil {
-		dst = appendPlainField(dst, h, "Sec-WebSocket-Extensions")
+		dst = appendPlainField(dst, h, nameExtensions)
 	}
 	return append(dst, "\r\n"...)
 }
 
 // appendPlainField appends all fields of the name.
-func appendPlainField(dst []byte, h *Head, name string) []byte {
-	for _, f := range h.Fields {
-		if equalFold(f.Name, name) {
-			dst = append(append(append(append(dst, name...), ": "...), f.Value...), "\r\n"...)
-			plainSpace(dst[len(dst)-2-len(f.Value):])
-		}
+func appendPlainField(dst []byte, h *Head, n name) []byte {
+	for value := range h.all(n) {
+		dst = append(append(append(append(dst, spelled[n]...), ": "...), value...), "\r\n"...)
+		plainSpace(dst[len(dst)-2-len(value):])
 	}
 	return dst
 }
