@@ -125,10 +125,13 @@ func Socket(laddr, raddr netip.AddrPort) (int, error) {
 			return -1, fmt.Errorf("bind to %s: %w", laddr, errno)
 		}
 	}
-	setOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	setOption(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0)
 	return fd, nil
 }
+
+// NoDelay has what is written to a Socket sent at once, also while what was written
+// before isn't acknowledged (TCP_NODELAY).
+func NoDelay(fd int) { setOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }
 
 // Connect starts to connect a Socket to raddr. It becomes Writable when the attempt
 // is over; ConnectError then tells how it went. The descriptor stays the caller's to

@@ -221,6 +221,7 @@ func TestConnect(t *testing.T) {
 		if !isNonblocking(t, s.fd) || !isCloseOnExec(t, s.fd) {
 			t.Errorf("from %v, the socket blocks or outlives exec", laddr)
 		}
+		NoDelay(s.fd)
 		if nodelay, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || nodelay == 0 {
 			t.Errorf("from %v, the socket has no TCP_NODELAY (%d, %v)", laddr, nodelay, err)
 		}

@@ -114,7 +114,8 @@ func (c *conn) connect() {
 		c.refused("connect", err)
 		return
 	}
-	if l.secure != nil {
+	if l.secure != nil { // whose handshake is written in several pieces
+		poller.NoDelay(int(c.fd))
 		l.secure.open(int(c.fd), c.event)
 	}
 	l.loop.SetTimer(&c.dial.timer, l.patience, c.dial.expire)
@@ -273,6 +274,7 @@ func (c *conn) up(rest []byte) {
 	}
 	if id, ok := l.plan.Publisher(c.number()); ok {
 		c.pub = &publisher{conn: c, id: id}
+		poller.NoDelay(int(c.fd)) // others have nothing to say, or wait for an answer
 		if l.plan.Protocol.Acknowledges() {
 			c.pub.answers = ledger.New(1)
 		}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 	"unsafe"
@@ -102,6 +103,25 @@ func TestDecoderIsShared(t *testing.T) {
 	}
 	if mine == l.dec {
 		t.Error("the lane's decoder was never handed over")
+	}
+}
+
+// Publishers' messages leave at once, whether earlier ones are acknowledged or not.
+func TestPublishersDontWaitForAcknowledgements(t *testing.T) {
+	l := testLane(t, 2)
+	for i, want := range []int{1, 0} {
+		fd, err := poller.Socket(netip.AddrPort{}, netip.MustParseAddrPort("127.0.0.1:1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		c := &l.conns[i]
+		c.fd = int32(fd)
+		l.attempt(c, &witness{}, 0)
+		c.up(nil)
+		if got, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || got != want {
+			t.Errorf("connection %d, which publishes: %v, has TCP_NODELAY %d (%v)", i, c.pub != nil, got, err)
+		}
 	}
 }
 

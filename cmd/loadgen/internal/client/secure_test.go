@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"hubbub/cmd/loadgen/internal/clock"
 	"hubbub/cmd/loadgen/internal/plan"
 	"hubbub/cmd/loadgen/internal/relay"
@@ -228,6 +230,21 @@ func TestSecureServerStaysSilent(t *testing.T) {
 	slices.Sort(under) // the lanes answer in any order
 	if under[0] != 0 || under[1] != 10 {
 		t.Errorf("%v attempts under way, want 0 and 10", under)
+	}
+	for _, delayed := range ask(f, func(l *lane) (n int) {
+		for _, c := range l.conns {
+			if c.fd < 0 {
+				continue
+			}
+			if on, err := unix.GetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || on == 0 {
+				n++
+			}
+		}
+		return n
+	}) {
+		if delayed > 0 {
+			t.Errorf("%d sockets have no TCP_NODELAY", delayed)
+		}
 	}
 	clk, err := clock.New()
 	if err != nil {
