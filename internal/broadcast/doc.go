@@ -12,4 +12,5 @@
 //   - segment: up to a few hundred subscribers of a topic, served as an actor
 //     by one worker at a time (segment.go)
 //   - runQueue: the segments that have work, in two lanes (runqueue.go)
+//   - cond: how those who have nothing to do wait (cond.go)
 package broadcast

@@ -111,7 +111,7 @@ func New(c Config) *Hub {
 	if c.OnBusy == nil {
 		c.OnBusy = func(bool) {}
 	}
-	h.runq.init(c.OnBusy)
+	h.runq.init(c.Threads, c.OnBusy)
 	for range max(1, c.Workers) {
 		h.wg.Go(func() { h.work(c) })
 	}

@@ -390,7 +390,7 @@ func TestOverload(t *testing.T) {
 func TestLanes(t *testing.T) {
 	for _, members := range []int{1, 10, expressWrites} { // of an express segment
 		var q runQueue
-		q.init(func(bool) {})
+		q.init(false, func(bool) {})
 		bulk, express := &segment{}, &segment{}
 		q.push(false, bulk, bulk)
 		turns := expressWrites/members + min(1, expressWrites%members) // until they have had their share

@@ -45,8 +45,8 @@ func (l *lane) pop() *segment {
 // the other lane gets its turn, so that it moves on under any load.
 type runQueue struct {
 	mu      sync.Mutex
-	ready   sync.Cond // a worker is wanted
-	urgent  sync.Cond // all of them are busy, and the express worker is wanted
+	ready   cond // a worker is wanted
+	urgent  cond // all of them are busy, and the express worker is wanted
 	express lane
 	bulk    lane
 	passed  int // members that were served on the express lane since bulk had its turn
@@ -57,8 +57,9 @@ type runQueue struct {
 	onBusy func(bool)  // is told, with mu held
 }
 
-func (r *runQueue) init(onBusy func(bool)) {
-	r.ready.L, r.urgent.L = &r.mu, &r.mu
+// init prepares r for workers that have threads to themselves, or don't.
+func (r *runQueue) init(threads bool, onBusy func(bool)) {
+	r.ready, r.urgent = newCond(&r.mu, threads), newCond(&r.mu, threads)
 	r.onBusy = onBusy
 }
 
