@@ -25,10 +25,10 @@ func newCond(mu *sync.Mutex, threads bool) cond {
 	return sync.NewCond(mu)
 }
 
-// threadCond has the kernel wake threads (futex(2)). Go's scheduler hands a goroutine
-// that has its thread to itself over by way of other threads, and of two that were woken
-// together the second often began milliseconds after the first. Whoever waits keeps its
-// Go processor until the runtime notices, as in any system call.
+// threadCond has the kernel wake threads (futex(2)). With sync.Cond, of two that were
+// woken together the second often began milliseconds after the first, perhaps since Go's
+// scheduler hands a goroutine that has its thread to itself over by way of others. Whoever
+// waits keeps its Go processor until the runtime notices, as in any system call.
 type threadCond struct {
 	mu    *sync.Mutex
 	turns uint32 // how often it was signalled: the word that the kernel compares
