@@ -153,13 +153,18 @@ type Config struct {
 }
 
 // Neighbours are processes that share a machine's processors. While a large fan-out is under way
-// in any of them, a Server accepts connections a little later, many at a time. Its
+// in any of them, a Server accepts connections a little later, many at a time; and while there are
+// messages for small topics, large fan-outs give way to what else is to run. The
 // methods are called by many goroutines, often, with locks held: they must not block.
 type Neighbours interface {
 	// SetBusy tells the others whether one is under way in this process.
 	SetBusy(busy bool)
 	// Busy reports whether one is in any of them.
 	Busy() bool
+	// Hurry tells the others of a message for a small topic.
+	Hurry()
+	// Hurried reports whether one of them has had one a moment ago, this one included.
+	Hurried() bool
 }
 
 // SlowPolicy says what becomes of a reader whose backlog is full.

@@ -112,7 +112,7 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 		Relieved:  s.relieved,
 	}
 	if cfg.Neighbours != nil {
-		hub.OnBusy = cfg.Neighbours.SetBusy
+		hub.Neighbours = cfg.Neighbours
 	}
 	s.hub = broadcast.New(hub)
 	s.kept = newKeeper(cfg, s.hub)

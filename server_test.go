@@ -372,8 +372,10 @@ func TestOnWorkerThread(t *testing.T) {
 // pretender is a process among others, which are busy the first times that they are asked.
 type pretender struct{ busy atomic.Int64 }
 
-func (p *pretender) SetBusy(bool) {}
-func (p *pretender) Busy() bool   { return p.busy.Add(-1) >= 0 }
+func (p *pretender) SetBusy(bool)  {}
+func (p *pretender) Busy() bool    { return p.busy.Add(-1) >= 0 }
+func (p *pretender) Hurry()        {}
+func (p *pretender) Hurried() bool { return false }
 
 // While a neighbour is busy connections wait, for a while.
 func TestNeighbours(t *testing.T) {

@@ -10,8 +10,11 @@ import (
 	"testing"
 )
 
-// board is the memory on which p's workers say that they are busy: 64 bytes for each,
-// of which it is the first.
+// placeAt is where on the board a worker says that it is busy.
+func placeAt(worker int) int64 { return int64(1+worker) * 64 }
+
+// board is the memory on which p's workers tell one another that they are in a hurry, in the first 8 bytes, or
+// busy.
 func (p *process) board() *os.File {
 	p.t.Helper()
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.cmd.Process.Pid))
@@ -37,7 +40,7 @@ func (p *process) board() *os.File {
 func saysBusy(t *testing.T, board *os.File, worker int) bool {
 	t.Helper()
 	var b [1]byte
-	if _, err := board.ReadAt(b[:], int64(worker)*64); err != nil {
+	if _, err := board.ReadAt(b[:], placeAt(worker)); err != nil {
 		t.Fatal(err)
 	}
 	return b[0] != 0
@@ -60,12 +63,28 @@ func TestWorkersSayThatTheyAreBusy(t *testing.T) {
 	eventually(t, "the fan-outs to be over", func() bool { return !saysBusy(t, board, 0) && !saysBusy(t, board, 1) })
 }
 
+// They tell one another of messages for small topics.
+func TestWorkersSayThatTheyAreInAHurry(t *testing.T) {
+	p := startWorkers(t)
+	board := p.board()
+	var none, some [8]byte
+	if _, err := board.ReadAt(some[:], 0); err != nil || some != none {
+		t.Errorf("somebody is in a hurry, with nobody there: %v, %v", some, err)
+	}
+	c := dial(t, p.addr, "/ws")
+	c.send("x")
+	c.expect("x")
+	if _, err := board.ReadAt(some[:], 0); err != nil || some == none {
+		t.Errorf("nobody was in a hurry for a topic of one: %v", err)
+	}
+}
+
 // Connections are accepted a little later while another worker is busy; and one that has died no longer
 // is.
 func TestDeadWorkerIsNotBusy(t *testing.T) {
 	p := startWorkers(t)
 	board := p.board()
-	if _, err := board.WriteAt([]byte{1}, 64); err != nil {
+	if _, err := board.WriteAt([]byte{1}, placeAt(1)); err != nil {
 		t.Fatal(err)
 	}
 	dial(t, p.addr, "/ws").send("nobody waits for ever")

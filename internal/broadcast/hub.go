@@ -29,7 +29,7 @@ type Observer interface {
 // Config sets up a Hub.
 type Config struct {
 	Workers  int      // goroutines that write, beside one for small topics; at least 1
-	Threads  bool     // each of them keeps a thread to itself and never yields: Go has a processor for all
+	Threads  bool     // each of them keeps a thread to itself, and Go has a processor for all
 	OnThread func()   // each of the Workers calls it at first, with a thread to itself in any case; may be nil
 	Segment  int      // subscribers to a segment; 0 means DefaultSegment
 	Observer Observer // may be nil
@@ -41,10 +41,26 @@ type Config struct {
 	// Relieved is called when an overload has passed, by a worker or, with the
 	// topic locked, by a publisher: it must not block nor publish.
 	Relieved func()
-	// OnBusy is called whenever the Hub becomes Busy, and when it is so no more, with
-	// locks held: it must not block. It may be nil.
-	OnBusy func(busy bool)
+	// Neighbours are told when the Hub becomes Busy, and when it is so no more. May be nil.
+	Neighbours Neighbours
 }
+
+// Neighbours are processes that share the machine's processors with a Hub's own. The
+// methods are called by many goroutines, often, with locks held: they must not block.
+type Neighbours interface {
+	SetBusy(busy bool) // the Hub is Busy, or isn't any more
+	Hurry()            // the Hub has a message for a small topic
+	Hurried() bool     // one of the processes has had one a moment ago
+}
+
+// nobody is who observes a Hub, and who its neighbours are, where there are none.
+type nobody struct{}
+
+func (nobody) Flushed(int, int, int)   {}
+func (nobody) FannedOut(time.Duration) {}
+func (nobody) SetBusy(bool)            {}
+func (nobody) Hurry()                  {}
+func (nobody) Hurried() bool           { return false }
 
 // Hub holds the topics and serves them. All methods may be called from any
 // goroutine; none waits for a subscriber.
@@ -83,11 +99,6 @@ type Topic struct {
 	queued   []*segment // scratch of Publish
 }
 
-type nobody struct{}
-
-func (nobody) Flushed(int, int, int)   {}
-func (nobody) FannedOut(time.Duration) {}
-
 // New starts a Hub. The caller has to Close it.
 func New(c Config) *Hub {
 	h := &Hub{
@@ -108,10 +119,10 @@ func New(c Config) *Hub {
 	for i := range h.shard {
 		h.shard[i].topics = map[string]*Topic{}
 	}
-	if c.OnBusy == nil {
-		c.OnBusy = func(bool) {}
+	if c.Neighbours == nil {
+		c.Neighbours = nobody{}
 	}
-	h.runq.init(c.Threads, c.OnBusy)
+	h.runq.init(c.Threads, c.Neighbours)
 	for range max(1, c.Workers) {
 		h.wg.Go(func() { h.work(c) })
 	}
@@ -121,7 +132,7 @@ func New(c Config) *Hub {
 
 // work serves both lanes.
 func (h *Hub) work(c Config) {
-	w := newWorker(h, c.Threads || c.OnThread != nil, !c.Threads)
+	w := newWorker(h, c.Threads || c.OnThread != nil, courtesyOf(c.Threads, c.Neighbours))
 	if c.OnThread != nil {
 		c.OnThread()
 	}
@@ -142,8 +153,8 @@ func (h *Hub) work(c Config) {
 // express serves the express lane while all workers are busy. Beside a giant topic they
 // use up the time that the kernel gives their threads, and are made to wait for more,
 // in the middle of a segment too; a thread that has slept gets it soon.
-func (h *Hub) express(thread bool) {
-	w := newWorker(h, thread, !thread)
+func (h *Hub) express(threads bool) {
+	w := newWorker(h, threads, courtesyOf(threads, nobody{}))
 	for {
 		s := h.runq.popExpress()
 		if s == nil {

@@ -278,7 +278,18 @@ func TestSmallTopicPassesBusyWorkers(t *testing.T) {
 	}
 }
 
-// A Hub is busy while so many of a large topic's segments wait, and says so. Small topics don't make it so.
+// listener is a neighbour that keeps what it is told.
+type listener struct {
+	nobody
+	busy    []bool
+	hurries int
+}
+
+func (l *listener) SetBusy(busy bool) { l.busy = append(l.busy, busy) }
+func (l *listener) Hurry()            { l.hurries++ }
+
+// A Hub is busy while so many of a large topic's segments wait, and says so. Small topics don't make it so, but
+// it says of each of their messages that there is a hurry.
 func TestBusy(t *testing.T) {
 	for _, tt := range []struct {
 		segments int
@@ -289,8 +300,8 @@ func TestBusy(t *testing.T) {
 		{busySegments, false, []bool{true, false}}, // until a worker takes one
 		{busySegments + 1, true, []bool{true, false}},
 	} {
-		var said []bool
-		h := New(Config{Workers: 1, Segment: 1, OnBusy: func(busy bool) { said = append(said, busy) }})
+		var told listener
+		h := New(Config{Workers: 1, Segment: 1, Neighbours: &told})
 		hold := newGate()
 		for range tt.segments {
 			h.Subscribe("big", new(Subscription), hold)
@@ -311,8 +322,11 @@ func TestBusy(t *testing.T) {
 		if h.Busy() {
 			t.Errorf("with %d segments served, it is busy still", tt.segments)
 		}
-		if !slices.Equal(said, tt.says) {
-			t.Errorf("with %d segments, it has said %v of being busy, want %v", tt.segments, said, tt.says)
+		if !slices.Equal(told.busy, tt.says) {
+			t.Errorf("with %d segments, it has said %v of being busy, want %v", tt.segments, told.busy, tt.says)
+		}
+		if told.hurries != busySegments+1 {
+			t.Errorf("with %d segments of a big topic, there were %d hurries, want %d", tt.segments, told.hurries, busySegments+1)
 		}
 	}
 }
@@ -390,7 +404,7 @@ func TestOverload(t *testing.T) {
 func TestLanes(t *testing.T) {
 	for _, members := range []int{1, 10, expressWrites} { // of an express segment
 		var q runQueue
-		q.init(false, func(bool) {})
+		q.init(false, nobody{})
 		bulk, express := &segment{}, &segment{}
 		q.push(false, bulk, bulk)
 		turns := expressWrites/members + min(1, expressWrites%members) // until they have had their share

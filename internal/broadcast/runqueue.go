@@ -53,14 +53,14 @@ type runQueue struct {
 	idle    int // workers that wait
 	closed  bool
 
-	busy   atomic.Bool // so much waits; changed with mu held
-	onBusy func(bool)  // is told, with mu held
+	busy       atomic.Bool // so much waits; changed with mu held
+	neighbours Neighbours
 }
 
 // init prepares r for workers that have threads to themselves, or don't.
-func (r *runQueue) init(threads bool, onBusy func(bool)) {
+func (r *runQueue) init(threads bool, neighbours Neighbours) {
 	r.ready, r.urgent = newCond(&r.mu, threads), newCond(&r.mu, threads)
-	r.onBusy = onBusy
+	r.neighbours = neighbours
 }
 
 func (r *runQueue) push(express bool, segs ...*segment) {
@@ -68,6 +68,7 @@ func (r *runQueue) push(express bool, segs ...*segment) {
 	l := &r.bulk
 	if express {
 		l = &r.express
+		r.neighbours.Hurry()
 	}
 	for _, s := range segs {
 		l.push(s)
@@ -126,7 +127,7 @@ func (r *runQueue) pop(served int) (s *segment, express bool) {
 func (r *runQueue) lookBusy() {
 	if busy := r.bulk.len() >= busySegments; busy != r.busy.Load() {
 		r.busy.Store(busy)
-		r.onBusy(busy)
+		r.neighbours.SetBusy(busy)
 	}
 }
 

@@ -111,18 +111,13 @@ func (s *segment) leave(sub *Subscription) {
 	s.members = s.members[:last]
 }
 
-// yieldEvery is the number of writes after which a worker that shares Go's processors
-// lets others run: the system calls hold the processor, and an event loop that has
-// become runnable may wait for it.
-const yieldEvery = 64
-
 // idleBox is the capacity of a mailbox, in entries, that an idle segment may keep.
 const idleBox = 8
 
 // worker serves segments. It owns the batch it is building.
 type worker struct {
 	hub     *Hub
-	yields  bool // to others, now and then
+	others  courtesy
 	batch   Batch
 	tail    Batch // the part of batch for a member that joined in its middle
 	entries []entry
@@ -132,11 +127,11 @@ type worker struct {
 // newWorker makes the calling goroutine a worker's. A thread that it has to itself lets
 // the kernel tell workers, which use up all the time they get, from loops, which have
 // slept: those run at once.
-func newWorker(h *Hub, thread, yields bool) *worker {
+func newWorker(h *Hub, thread bool, others courtesy) *worker {
 	if thread {
 		runtime.LockOSThread()
 	}
-	return &worker{hub: h, yields: yields, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
+	return &worker{hub: h, others: others, batch: Batch{encode: h.encode}, tail: Batch{encode: h.encode}}
 }
 
 // serve delivers one batch of what is in s's mailbox, and reports whether there
@@ -194,9 +189,7 @@ func (w *worker) flush(s *segment) {
 		}
 		written += w.deliver(m)
 		m.skip = 0
-		if w.yields && i%yieldEvery == yieldEvery-1 {
-			runtime.Gosched()
-		}
+		w.others.after(i + 1)
 	}
 	w.served = len(s.members)
 	w.hub.observer.Flushed(w.served, n, written)

@@ -1,13 +1,15 @@
 // Package neighbours tells the processes that share a machine's processors which
-// of them are busy. A process that starts the others makes a Board, memory that
-// all of them map, and passes it on as an open file; each has a place on it. To say
-// something, and to look, is a load or a store of memory for each process.
+// of them are busy, and whether any is in a hurry. A process that starts the others makes
+// a Board, memory that all of them map, and passes it on as an open file; each has a
+// place on it. To say something, and to look, is a load or a store of memory for each
+// process.
 package neighbours
 
 import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +22,18 @@ type place struct {
 	_    [60]byte
 }
 
+// notice is for all of them, in a cache line of its own: the second, since 1970, in which one of
+// them was last in a hurry. It changes once in a second at most, so that everybody's cache
+// has it.
+type notice struct {
+	hurry atomic.Int64
+	_     [56]byte
+}
+
 // Board is where they say it. Its methods may be called from any goroutine. It lives as
 // long as the process.
 type Board struct {
+	notice *notice
 	places []place
 }
 
@@ -58,10 +69,16 @@ func Open(f *os.File, n int) (*Board, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sharing memory with other workers: mmap: %w", err)
 	}
-	return &Board{places: unsafe.Slice((*place)(unsafe.Pointer(&mem[0])), n)}, nil
+	return &Board{
+		notice: (*notice)(unsafe.Pointer(&mem[0])),
+		places: unsafe.Slice((*place)(unsafe.Pointer(&mem[unsafe.Sizeof(notice{})])), n),
+	}, nil
 }
 
-func size(n int) int64 { return int64(n) * int64(unsafe.Sizeof(place{})) }
+// size is that of the notice and the n places behind it, in bytes.
+func size(n int) int64 {
+	return int64(unsafe.Sizeof(notice{})) + int64(n)*int64(unsafe.Sizeof(place{}))
+}
 
 // SetBusy says of process i, counted from 0, whether it is busy. Who has started it says
 // it for one that has ended.
@@ -75,6 +92,19 @@ func (b *Board) Busy() bool {
 		}
 	}
 	return false
+}
+
+// Hurry says that a process is in a hurry.
+func (b *Board) Hurry() {
+	if now := time.Now().Unix(); b.notice.hurry.Load() != now {
+		b.notice.hurry.Store(now)
+	}
+}
+
+// Hurried reports whether one was in this second or the last.
+func (b *Board) Hurried() bool {
+	ago := time.Now().Unix() - b.notice.hurry.Load()
+	return ago == 0 || ago == 1 // and not if the clock has been set back
 }
 
 // As returns the Board as process i sees it.
@@ -91,3 +121,9 @@ func (p Place) SetBusy(busy bool) { p.board.SetBusy(p.index, busy) }
 
 // Busy reports whether any of them is, or this one.
 func (p Place) Busy() bool { return p.board.Busy() }
+
+// Hurry tells all that this process is in a hurry.
+func (p Place) Hurry() { p.board.Hurry() }
+
+// Hurried reports whether one of them was a moment ago.
+func (p Place) Hurried() bool { return p.board.Hurried() }

@@ -2,8 +2,11 @@ package neighbours
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // What one process says, all see, and it alone can take back. Two mappings of a file play
@@ -48,18 +51,63 @@ func TestOpenFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := Open(f, 3); err == nil || !strings.Contains(err.Error(), "128 bytes, and not the 192") {
+	if _, err := Open(f, 3); err == nil || !strings.Contains(err.Error(), "192 bytes, and not the 256") {
 		t.Errorf("a board for two processes is opened for three: %v", err)
 	}
-	null, err := os.Open(os.DevNull)
+	closed, err := os.Create(filepath.Join(t.TempDir(), "board"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(null, 0); err == nil || !strings.Contains(err.Error(), "mmap") {
-		t.Errorf("/dev/null is opened as a board: %v", err)
+	if err := closed.Truncate(size(1)); err != nil {
+		t.Fatal(err)
 	}
-	null.Close()
-	if _, err := Open(null, 1); err == nil {
+	mute, err := os.OpenFile(closed.Name(), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	if _, err := Open(mute, 1); err == nil || !strings.Contains(err.Error(), "mmap") {
+		t.Errorf("a file that can't be read is opened as a board: %v", err)
+	}
+	closed.Close()
+	if _, err := Open(closed, 1); err == nil {
 		t.Error("a closed file is opened as a board")
+	}
+}
+
+// Who is in a hurry tells all, for this second and the next.
+func TestHurry(t *testing.T) {
+	made, f, err := Make(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := Open(f, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	synctest.Test(t, func(t *testing.T) {
+		expect := func(when string, want bool) {
+			t.Helper()
+			for i, b := range []Place{made.As(0), opened.As(1)} {
+				if got := b.Hurried(); got != want {
+					t.Errorf("%s: process %d sees a hurry: %v, want %v", when, i, got, want)
+				}
+			}
+		}
+		expect("at first", false)
+		opened.As(0).Hurry()
+		expect("at once", true)
+		time.Sleep(1999 * time.Millisecond) // it began with the second
+		expect("in the next second", true)
+		time.Sleep(time.Millisecond)
+		expect("in the one after", false)
+		made.As(1).Hurry()
+		expect("again", true)
+		made.notice.hurry.Store(time.Now().Unix() + 1)
+		expect("from a clock that was ahead", false)
+	})
+	if made.Busy() || opened.Busy() {
+		t.Error("who is in a hurry counts as busy")
 	}
 }

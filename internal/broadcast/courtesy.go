@@ -1,0 +1,63 @@
+package broadcast
+
+import (
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// courtesy is how a worker lets others run while it serves a segment. The zero courtesy
+// never does.
+type courtesy struct {
+	every  int         // writes after which it gives way
+	yield  func()      // returns when it is the worker's turn again
+	wanted func() bool // whether it gives way at all now; nil for always, and without a bound
+
+	patience int       // it waits no more than so many times as long as it serves
+	until    time.Time // it gives way no more before
+}
+
+// courtesyOf returns that of a worker with a thread to itself or without, among
+// neighbours.
+func courtesyOf(thread bool, neighbours Neighbours) courtesy {
+	switch {
+	case !thread:
+		// The system calls hold Go's processor, and an event loop that has become runnable
+		// may wait for it.
+		return courtesy{every: 64, yield: runtime.Gosched}
+	case neighbours != nobody{}:
+		// The workers of all processes use up the slices of time that the kernel gives them,
+		// and it looks at those once in a tick, which is 4 ms on many machines: so long each
+		// thread may have to wait that was woken for a message. But to change threads so
+		// often costs a large fan-out some of its time; and who yields beside a program that
+		// never does gets little of the processor, so there is a bound.
+		return courtesy{every: 16, wanted: neighbours.Hurried, yield: schedYield, patience: 2}
+	}
+	return courtesy{}
+}
+
+// after is told how many of a segment's members have been served, each time.
+func (c *courtesy) after(served int) {
+	if c.every == 0 || served%c.every != 0 {
+		return
+	}
+	if c.wanted == nil {
+		c.yield()
+		return
+	}
+	if !c.wanted() {
+		return
+	}
+	begin := time.Now()
+	if begin.Before(c.until) {
+		return
+	}
+	c.yield()
+	end := time.Now()
+	c.until = end.Add(end.Sub(begin) / time.Duration(c.patience))
+}
+
+// schedYield has the kernel choose anew who runs (sched_yield(2)). The Go runtime isn't
+// told: it would look for something else to run in the thread's place.
+func schedYield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
