@@ -12,7 +12,7 @@ import (
 type courtesy struct {
 	every  int         // writes after which it gives way
 	yield  func()      // returns when it is the worker's turn again
-	wanted func() bool // whether it gives way at all now; nil for always, and without a bound
+	wanted func() bool // whether large topics give way now; nil for all topics, always and without a bound
 
 	patience int       // it waits no more than so many times as long as it serves
 	until    time.Time // it gives way no more before
@@ -37,8 +37,9 @@ func courtesyOf(thread bool, neighbours Neighbours) courtesy {
 	return courtesy{}
 }
 
-// after is told how many of a segment's members have been served, each time.
-func (c *courtesy) after(served int) {
+// after is told how many of a segment's members have been served, each time, and whether
+// its topic is a small one.
+func (c *courtesy) after(served int, small bool) {
 	if c.every == 0 || served%c.every != 0 {
 		return
 	}
@@ -46,7 +47,7 @@ func (c *courtesy) after(served int) {
 		c.yield()
 		return
 	}
-	if !c.wanted() {
+	if small || !c.wanted() {
 		return
 	}
 	begin := time.Now()

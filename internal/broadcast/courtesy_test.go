@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ func TestCourtesyWithinSegment(t *testing.T) {
 	}
 }
 
-// A worker gives way where it is wanted. Where others take their time, with patience 2 it serves half as long as it has waited
+// A worker gives way where it is wanted, but not in a small topic. Where others take their time, with patience 2 it serves half as long as it has waited
 // before it does so again.
 func TestCourtesyHasABound(t *testing.T) {
 	for _, tt := range []struct {
@@ -55,12 +56,51 @@ func TestCourtesyHasABound(t *testing.T) {
 			}
 			for member = 1; member <= 6; member++ {
 				time.Sleep(time.Millisecond)
-				c.after(member)
+				c.after(member, false)
+				if tt.wanted != nil {
+					c.after(member, true)
+				}
 			}
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("patience %d, waiting %v, wanted %v: gave way after %v, want %v", tt.patience, tt.waits, tt.wanted, got, tt.want)
 			}
 		})
+	}
+}
+
+// asked counts how often it was asked whether there is a hurry.
+type asked struct {
+	nobody
+	times atomic.Int64
+}
+
+func (a *asked) Hurried() bool { a.times.Add(1); return true }
+
+// Where there is a hurry, a worker gives way in large topics: small ones are what it does so for.
+func TestCourtesyIsForSmallTopics(t *testing.T) {
+	const segment = 16
+	var neighbours asked
+	h := New(Config{Workers: 1, Threads: true, Segment: segment, Neighbours: &neighbours})
+	subscribe := func(topic string, members int) *gate {
+		g := newGate()
+		for range members {
+			h.Subscribe(topic, new(Subscription), g)
+		}
+		h.send(topic, "m")
+		return g
+	}
+	large := subscribe("large", 2*segment) // the worker's
+	<-large.entered
+	held := subscribe("held", 1) // the express worker's
+	<-held.entered
+	small := subscribe("small", segment) // the worker's, as the other is held
+	close(large.open)
+	<-small.entered
+	close(small.open)
+	close(held.open)
+	h.Close()
+	if got := neighbours.times.Load(); got != 2 {
+		t.Errorf("the worker has asked %d times whether there is a hurry, want once in each of the large topic's segments", got)
 	}
 }
 

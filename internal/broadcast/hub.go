@@ -142,6 +142,7 @@ func (h *Hub) work(c Config) {
 		if s == nil {
 			return
 		}
+		w.express = express
 		h.serve(w, s)
 		served = 0
 		if express {

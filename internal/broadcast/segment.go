@@ -118,6 +118,7 @@ const idleBox = 8
 type worker struct {
 	hub     *Hub
 	others  courtesy
+	express bool // what it serves came from the express lane
 	batch   Batch
 	tail    Batch // the part of batch for a member that joined in its middle
 	entries []entry
@@ -189,7 +190,7 @@ func (w *worker) flush(s *segment) {
 		}
 		written += w.deliver(m)
 		m.skip = 0
-		w.others.after(i + 1)
+		w.others.after(i+1, w.express)
 	}
 	w.served = len(s.members)
 	w.hub.observer.Flushed(w.served, n, written)
