@@ -14,25 +14,24 @@ type courtesy struct {
 	yield  func()      // returns when it is the worker's turn again
 	wanted func() bool // whether large topics give way now; nil for all topics, always and without a bound
 
-	patience int       // it waits no more than so many times as long as it serves
-	until    time.Time // it gives way no more before
+	patience int       // for the patience-th part of the time that it has waited, it doesn't give way again
+	until    time.Time // which ends then
 }
 
-// courtesyOf returns that of a worker with a thread to itself or without, among
-// neighbours.
-func courtesyOf(thread bool, neighbours Neighbours) courtesy {
+// courtesyOf returns that of a Hub's worker.
+func courtesyOf(c Config) courtesy {
 	switch {
-	case !thread:
+	case !c.Threads:
 		// The system calls hold Go's processor, and an event loop that has become runnable
 		// may wait for it.
 		return courtesy{every: 64, yield: runtime.Gosched}
-	case neighbours != nobody{}:
+	case c.Neighbours != nobody{}:
 		// The workers of all processes use up the slices of time that the kernel gives them,
 		// and it looks at those once in a tick, which is 4 ms on many machines: so long each
 		// thread may have to wait that was woken for a message. But to change threads so
 		// often costs a large fan-out some of its time; and who yields beside a program that
 		// never does gets little of the processor, so there is a bound.
-		return courtesy{every: 16, wanted: neighbours.Hurried, yield: schedYield, patience: 2}
+		return courtesy{every: 16, wanted: c.Neighbours.Hurried, yield: schedYield, patience: 2}
 	}
 	return courtesy{}
 }
@@ -60,5 +59,6 @@ func (c *courtesy) after(served int, small bool) {
 }
 
 // schedYield has the kernel choose anew who runs (sched_yield(2)). The Go runtime isn't
-// told: it would look for something else to run in the thread's place.
+// told: it would look for something else to run in the thread's place. To collect garbage
+// it waits for the thread's turn, as it does for one whose slice is over.
 func schedYield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -1,6 +1,8 @@
 package broadcast
 
 import (
+	"reflect"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -91,7 +93,7 @@ func TestCourtesyIsForSmallTopics(t *testing.T) {
 	}
 	large := subscribe("large", 2*segment) // the worker's
 	<-large.entered
-	held := subscribe("held", 1) // the express worker's
+	held := subscribe("held", segment) // the express worker's
 	<-held.entered
 	small := subscribe("small", segment) // the worker's, as the other is held
 	close(large.open)
@@ -107,22 +109,23 @@ func TestCourtesyIsForSmallTopics(t *testing.T) {
 // The kernel is asked only where processes share processors, and where a worker has a thread.
 func TestCourtesyOf(t *testing.T) {
 	for _, tt := range []struct {
-		thread          bool
+		threads         bool
 		neighbours      Neighbours
 		every, patience int
 		wanted          bool
+		yield           func()
 	}{
-		{false, nobody{}, 64, 0, false},
-		{false, &listener{}, 64, 0, false},
-		{true, nobody{}, 0, 0, false},
-		{true, &listener{}, 16, 2, true},
+		{false, nobody{}, 64, 0, false, runtime.Gosched},
+		{false, &listener{}, 64, 0, false, runtime.Gosched},
+		{true, nobody{}, 0, 0, false, nil},
+		{true, &listener{}, 16, 2, true, schedYield},
 	} {
-		c := courtesyOf(tt.thread, tt.neighbours)
+		c := courtesyOf(Config{Threads: tt.threads, Neighbours: tt.neighbours})
 		if c.every != tt.every || c.patience != tt.patience || (c.wanted != nil) != tt.wanted {
-			t.Errorf("thread %v, neighbours %T: every %d writes with patience %d, if wanted: %v; want %d, %d, %v", tt.thread, tt.neighbours, c.every, c.patience, c.wanted != nil, tt.every, tt.patience, tt.wanted)
+			t.Errorf("threads %v, neighbours %T: every %d writes with patience %d, if wanted: %v; want %d, %d, %v", tt.threads, tt.neighbours, c.every, c.patience, c.wanted != nil, tt.every, tt.patience, tt.wanted)
 		}
-		if c.every != 0 {
-			c.yield()
+		if got, want := reflect.ValueOf(c.yield).Pointer(), reflect.ValueOf(tt.yield).Pointer(); got != want {
+			t.Errorf("threads %v, neighbours %T: it yields by another function", tt.threads, tt.neighbours)
 		}
 	}
 }

@@ -49,7 +49,7 @@ type Config struct {
 // methods are called by many goroutines, often, with locks held: they must not block.
 type Neighbours interface {
 	SetBusy(busy bool) // the Hub is Busy, or isn't any more
-	Hurry()            // the Hub has a message for a small topic
+	Hurry()            // the Hub has a message for a topic of one segment here
 	Hurried() bool     // one of the processes has had one a moment ago
 }
 
@@ -126,13 +126,13 @@ func New(c Config) *Hub {
 	for range max(1, c.Workers) {
 		h.wg.Go(func() { h.work(c) })
 	}
-	h.wg.Go(func() { h.express(c.Threads) })
+	h.wg.Go(func() { h.express(c) })
 	return h
 }
 
 // work serves both lanes.
 func (h *Hub) work(c Config) {
-	w := newWorker(h, c.Threads || c.OnThread != nil, courtesyOf(c.Threads, c.Neighbours))
+	w := newWorker(h, c.Threads || c.OnThread != nil, courtesyOf(c))
 	if c.OnThread != nil {
 		c.OnThread()
 	}
@@ -154,8 +154,9 @@ func (h *Hub) work(c Config) {
 // express serves the express lane while all workers are busy. Beside a giant topic they
 // use up the time that the kernel gives their threads, and are made to wait for more,
 // in the middle of a segment too; a thread that has slept gets it soon.
-func (h *Hub) express(threads bool) {
-	w := newWorker(h, threads, courtesyOf(threads, nobody{}))
+func (h *Hub) express(c Config) {
+	w := newWorker(h, c.Threads, courtesyOf(c))
+	w.express = true
 	for {
 		s := h.runq.popExpress()
 		if s == nil {

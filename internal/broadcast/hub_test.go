@@ -289,7 +289,7 @@ func (l *listener) SetBusy(busy bool) { l.busy = append(l.busy, busy) }
 func (l *listener) Hurry()            { l.hurries++ }
 
 // A Hub is busy while so many of a large topic's segments wait, and says so. Small topics don't make it so, but
-// it says of each of their messages that there is a hurry.
+// for each of these that gets to be served it says that there is a hurry.
 func TestBusy(t *testing.T) {
 	for _, tt := range []struct {
 		segments int
