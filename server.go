@@ -102,17 +102,15 @@ func newServer(cfg Config, sys poller.Sys) (*Server, error) {
 	s.idBase = binary.NativeEndian.Uint64(seed[:]) &^ idMask
 	s.stats.init()
 	hub := broadcast.Config{
-		Workers:   cfg.Workers,
-		Threads:   runtime.GOMAXPROCS(0) > cfg.Loops+cfg.Workers,
-		OnThread:  cfg.OnWorkerThread,
-		Observer:  &s.stats,
-		Encoder:   s.encode,
-		HighWater: int64(cfg.MaxPending),
-		LowWater:  int64(cfg.MaxPending / 2),
-		Relieved:  s.relieved,
-	}
-	if cfg.Neighbours != nil {
-		hub.Neighbours = cfg.Neighbours
+		Workers:    cfg.Workers,
+		Threads:    runtime.GOMAXPROCS(0) > cfg.Loops+cfg.Workers,
+		OnThread:   cfg.OnWorkerThread,
+		Observer:   &s.stats,
+		Encoder:    s.encode,
+		HighWater:  int64(cfg.MaxPending),
+		LowWater:   int64(cfg.MaxPending / 2),
+		Relieved:   s.relieved,
+		Neighbours: cfg.Neighbours,
 	}
 	s.hub = broadcast.New(hub)
 	s.kept = newKeeper(cfg, s.hub)

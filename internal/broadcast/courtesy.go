@@ -28,9 +28,9 @@ func courtesyOf(c Config) courtesy {
 	case c.Neighbours != nobody{}:
 		// The workers of all processes use up the slices of time that the kernel gives them,
 		// and it looks at those once in a tick, which is 4 ms on many machines: so long each
-		// thread may have to wait that was woken for a message. But to change threads so
-		// often costs a large fan-out some of its time; and who yields beside a program that
-		// never does gets little of the processor, so there is a bound.
+		// thread may have to wait that was woken for a message. But a large fan-out alone may take
+		// longer for it; and who yields beside a program that never does gets little of the
+		// processor, so there is a bound.
 		return courtesy{every: 16, wanted: c.Neighbours.Hurried, yield: schedYield, patience: 2}
 	}
 	return courtesy{}

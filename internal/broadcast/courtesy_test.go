@@ -30,8 +30,8 @@ func TestCourtesyWithinSegment(t *testing.T) {
 	}
 }
 
-// A worker gives way where it is wanted, but not in a small topic. Where others take their time, with patience 2 it serves half as long as it has waited
-// before it does so again.
+// A worker gives way where it is wanted, but not in a small topic. Where others take their time, with patience 2 it
+// doesn't do so again for half as long as it has waited.
 func TestCourtesyHasABound(t *testing.T) {
 	for _, tt := range []struct {
 		wanted   []int // the members after which it is wanted
@@ -51,13 +51,13 @@ func TestCourtesyHasABound(t *testing.T) {
 			member := 0
 			c := courtesy{every: 1, patience: tt.patience, yield: func() {
 				got = append(got, member)
-				time.Sleep(tt.waits)
+				time.Sleep(tt.waits) // by the bubble's clock: nobody waits
 			}}
 			if tt.wanted != nil {
 				c.wanted = func() bool { return slices.Contains(tt.wanted, member) }
 			}
 			for member = 1; member <= 6; member++ {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // likewise
 				c.after(member, false)
 				if tt.wanted != nil {
 					c.after(member, true)

@@ -40,9 +40,8 @@ type Config struct {
 	HighWater, LowWater int64
 	// Relieved is called when an overload has passed, by a worker or, with the
 	// topic locked, by a publisher: it must not block nor publish.
-	Relieved func()
-	// Neighbours are told when the Hub becomes Busy, and when it is so no more. May be nil.
-	Neighbours Neighbours
+	Relieved   func()
+	Neighbours Neighbours // may be nil
 }
 
 // Neighbours are processes that share the machine's processors with a Hub's own. The

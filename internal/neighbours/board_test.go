@@ -54,14 +54,14 @@ func TestOpenFails(t *testing.T) {
 	if _, err := Open(f, 3); err == nil || !strings.Contains(err.Error(), "192 bytes, and not the 256") {
 		t.Errorf("a board for two processes is opened for three: %v", err)
 	}
-	closed, err := os.Create(filepath.Join(t.TempDir(), "board"))
+	board, err := os.Create(filepath.Join(t.TempDir(), "board"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := closed.Truncate(size(1)); err != nil {
+	if err := board.Truncate(size(1)); err != nil {
 		t.Fatal(err)
 	}
-	mute, err := os.OpenFile(closed.Name(), os.O_WRONLY, 0)
+	mute, err := os.OpenFile(board.Name(), os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ func TestOpenFails(t *testing.T) {
 	if _, err := Open(mute, 1); err == nil || !strings.Contains(err.Error(), "mmap") {
 		t.Errorf("a file that can't be read is opened as a board: %v", err)
 	}
-	closed.Close()
-	if _, err := Open(closed, 1); err == nil {
+	board.Close()
+	if _, err := Open(board, 1); err == nil {
 		t.Error("a closed file is opened as a board")
 	}
 }
@@ -98,9 +98,9 @@ func TestHurry(t *testing.T) {
 		expect("at first", false)
 		opened.As(0).Hurry()
 		expect("at once", true)
-		time.Sleep(1999 * time.Millisecond) // it began with the second
+		time.Sleep(1999 * time.Millisecond) // by the bubble's clock, which begins with a second: nobody waits
 		expect("in the next second", true)
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // likewise
 		expect("in the one after", false)
 		made.As(1).Hurry()
 		expect("again", true)
